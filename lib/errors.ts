@@ -1,0 +1,67 @@
+/** What a person needs to know about a failure, in the order they ask for it. */
+export interface Failure {
+  /** What failed, as a sentence without a full stop: "The image was not uploaded". */
+  readonly what: string;
+  /** Why, in the outside tool's own words where there are any. Secrets are removed when it is shown. */
+  readonly why?: string;
+  /** What to do now: sentences, or commands ready to paste (lines that begin with "$ "). */
+  readonly todo?: readonly string[];
+  /** What was left behind or rolled back, one line each. */
+  readonly left?: readonly string[];
+  readonly cause?: unknown;
+}
+
+/** A failure that a person can meet and act upon. Anything else that is thrown is a bug of ours. */
+export class TaskError extends Error {
+  override readonly name: string = "TaskError";
+  readonly what: string;
+  readonly why: string | undefined;
+  readonly todo: readonly string[];
+  readonly left: readonly string[];
+  /** 1: a step failed. */
+  readonly exitCode: 1 | 2 | 130 = 1;
+
+  constructor(failure: Failure) {
+    super(failure.why ? `${failure.what}: ${failure.why}` : failure.what, { cause: failure.cause });
+    this.what = failure.what;
+    this.why = failure.why;
+    this.todo = failure.todo ?? [];
+    this.left = failure.left ?? [];
+  }
+
+  /** The same failure with more lines about what was left behind or rolled back. */
+  withLeft(lines: readonly string[]): TaskError {
+    const Kind = this.constructor as new (failure: Failure) => TaskError;
+    return new Kind({
+      what: this.what,
+      ...(this.why === undefined ? {} : { why: this.why }),
+      todo: this.todo,
+      left: [...this.left, ...lines],
+      cause: this.cause,
+    });
+  }
+}
+
+/** Wrong usage or configuration: nothing was started, the person has to change what they gave us. */
+export class UsageError extends TaskError {
+  override readonly name = "UsageError";
+  override readonly exitCode = 2;
+}
+
+/** The person pressed Ctrl-C (or the process was told to end). */
+export class InterruptedError extends TaskError {
+  override readonly name = "InterruptedError";
+  override readonly exitCode = 130;
+
+  constructor(failure: Partial<Failure> = {}) {
+    super({ what: "Interrupted", ...failure });
+  }
+}
+
+/**
+ * The message of anything that was thrown.
+ * @param error what a catch clause received
+ */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,139 @@
+import type { Readable } from "node:stream";
+import { $, type ProcessPromise } from "zx";
+import { redact } from "./secrets.ts";
+
+/** How a child process is run. */
+export interface RunOptions {
+  readonly cwd?: string;
+  /** The child's whole environment; `childEnv()` when it is left out. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Written to the child's stdin; without it stdin is empty. */
+  readonly input?: string | Buffer | Readable;
+  /** Ends the child (and its children) with SIGTERM, after five more seconds with SIGKILL. */
+  readonly signal?: AbortSignal;
+  /** Called for each line as it arrives, secrets removed. */
+  readonly onLine?: (line: string, stream: "stdout" | "stderr") => void;
+  /** Milliseconds after which the child is ended. */
+  readonly timeoutMs?: number;
+  /** Exit codes that are no failure; 0 alone when left out. */
+  readonly allow?: readonly number[];
+}
+
+/** What a finished child process left. */
+export interface RunResult {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** null when a signal ended it. */
+  readonly exitCode: number | null;
+}
+
+/** A child process that ended with an exit code nobody allowed. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+
+  constructor(file: string, args: readonly string[], result: RunResult) {
+    const words = lastLines(result.stderr || result.stdout, 12);
+    super(redact(words || `${file} ended with exit code ${result.exitCode ?? "none (signal)"}`));
+    this.file = file;
+    this.args = args;
+    this.exitCode = result.exitCode;
+    this.stdout = redact(result.stdout);
+    this.stderr = redact(result.stderr);
+  }
+}
+
+/** Prefixes of variables that would change what our tools do behind our back. */
+const NOT_INHERITED =
+  /^(TF_(?!LOG)|TOFU_|PKR_|PACKER_|KUBECONFIG$|KUBECTL_|HELM_|KUSTOMIZE_|PM_|NODE_OPTIONS$|GIT_(DIR|WORK_TREE|INDEX_FILE)$)/;
+
+/**
+ * The environment for a child: ours without what steers OpenTofu, Packer, kubectl, Helm and Kustomize, and without
+ * our own settings, so that a stray variable cannot redirect a task and no secret reaches a tool that has no use for it.
+ * @param extra variables to add; `undefined` removes one
+ */
+export function childEnv(extra: Readonly<Record<string, string | undefined>> = {}): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (!NOT_INHERITED.test(name)) env[name] = value;
+  }
+  for (const [name, value] of Object.entries(extra)) {
+    if (value === undefined) delete env[name];
+    else env[name] = value;
+  }
+  return env;
+}
+
+/**
+ * Start a child process whose stdin and stdout the caller drives.
+ * @param file program, by name or path
+ * @param args its arguments, each passed through intact
+ */
+export function start(file: string, args: readonly string[], options: RunOptions = {}): ProcessPromise {
+  const child = $({
+    quiet: true,
+    verbose: false,
+    nothrow: true,
+    detached: true,
+    stdio: ["pipe", "pipe", "pipe"],
+    killSignal: "SIGTERM",
+    env: options.env ?? childEnv(),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+  })`${file} ${args}`;
+  // A child may end before it has read its input: that shows in its exit code, not as a crash of ours.
+  child.stdin?.on("error", () => {});
+  return child;
+}
+
+/**
+ * Run a program to its end.
+ * @returns what it printed; secrets are still in it
+ * @throws {CommandError} for an exit code that is not allowed
+ */
+export async function run(
+  file: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  options.signal?.throwIfAborted();
+  const child = start(file, args, options);
+  if (options.onLine) {
+    const { onLine } = options;
+    splitLines(child.stdout, (line) => onLine(redact(line), "stdout"));
+    splitLines(child.stderr, (line) => onLine(redact(line), "stderr"));
+  }
+  const { input } = options;
+  if (input !== undefined && typeof input !== "string" && !Buffer.isBuffer(input)) input.pipe(child.stdin);
+  else child.stdin.end(input);
+
+  const output = await child;
+  const result: RunResult = { stdout: output.stdout, stderr: output.stderr, exitCode: output.exitCode };
+  options.signal?.throwIfAborted();
+  if (!(options.allow ?? [0]).some((code) => code === result.exitCode)) {
+    throw new CommandError(file, args, result);
+  }
+  return result;
+}
+
+function splitLines(stream: Readable, onLine: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8");
+  stream.on("data", (chunk: string) => {
+    const lines = (rest + chunk).split(/\r?\n|\r/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) onLine(line);
+  });
+  stream.on("end", () => {
+    if (rest) onLine(rest);
+  });
+}
+
+function lastLines(text: string, count: number): string {
+  return text.trimEnd().split("\n").slice(-count).join("\n");
+}
