@@ -44,7 +44,7 @@ export function formatImageName(parts: ImageParts): string {
   }
   const arch = parseArchitecture(parts.arch);
   const k3s = parseK3sVersion(parts.k3sVersion);
-  const release = RELEASE.exec(String(parts.release))?.groups?.["number"];
+  const release = RELEASE.exec(String(parts.release))?.groups?.number;
   if (release === undefined) {
     throw refused("image release", String(parts.release), "a counter from v1 to v99999", "v1");
   }
@@ -58,14 +58,14 @@ export function formatImageName(parts: ImageParts): string {
  */
 export function parseImageName(name: string): ImageName {
   const groups = NAME.exec(name)?.groups;
-  const release = RELEASE.exec(groups?.["release"] ?? "")?.groups?.["number"];
-  const k3s = K3S_VERSION.exec(`${groups?.["k3s"]}+k3s1`)?.groups?.["version"];
+  const release = RELEASE.exec(groups?.release ?? "")?.groups?.number;
+  const k3s = K3S_VERSION.exec(`${groups?.k3s}+k3s1`)?.groups?.version;
   if (groups === undefined || release === undefined || k3s === undefined) {
     throw refused("image name", name, "alma{version}-k3-node-{arch}-{k3s-version}-v{release}", EXAMPLE);
   }
   return {
-    alma: Number(groups["alma"]),
-    arch: parseArchitecture(groups["arch"] ?? ""),
+    alma: Number(groups.alma),
+    arch: parseArchitecture(groups.arch ?? ""),
     kubernetes: k3s,
     release: Number(release),
   };
@@ -88,7 +88,7 @@ export function isImageName(name: string): boolean {
  */
 export function parseK3sVersion(text: string): { kubernetes: string; revision: number } {
   const groups = K3S_VERSION.exec(text)?.groups;
-  if (groups?.["version"] === undefined) {
+  if (groups?.version === undefined) {
     throw refused(
       "k3s version",
       text,
@@ -96,7 +96,7 @@ export function parseK3sVersion(text: string): { kubernetes: string; revision: n
       "v1.35.6+k3s1",
     );
   }
-  return { kubernetes: groups["version"], revision: Number(groups["revision"]) };
+  return { kubernetes: groups.version, revision: Number(groups.revision) };
 }
 
 /**

@@ -1,0 +1,11 @@
+export { renderEnvExample } from "./example.ts";
+export { type Ask, loadSettings } from "./load.ts";
+export {
+  SETTING_NAMES,
+  type Setting,
+  type SettingName,
+  type Settings,
+  type SettingValue,
+  specOf,
+} from "./schema.ts";
+export { readSources, type Source } from "./sources.ts";

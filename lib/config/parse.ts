@@ -1,0 +1,135 @@
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { resolve } from "node:path";
+
+/** Parsers of single settings. Each throws an Error whose message ends the sentence "NAME is not valid: …". */
+
+/** The API's address, without a trailing slash: https://HOST:8006/api2/json. */
+export function apiUrl(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new Error("it is not a URL");
+  }
+  if (url.protocol !== "https:") throw new Error("it must begin with https://");
+  if (url.username || url.password) throw new Error("credentials do not belong in it");
+  if (url.search || url.hash) throw new Error("it must end after the path");
+  const path = url.pathname.replace(/\/+$/, "");
+  if (path !== "" && path !== "/api2/json") throw new Error("its path must be /api2/json");
+  url.pathname = "/api2/json";
+  return url;
+}
+
+export function tokenId(text: string): string {
+  return matching(
+    text,
+    /^[^\s:/!]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+$/,
+    "it must have the form USER@REALM!TOKENID",
+  );
+}
+
+export function tokenSecret(text: string): string {
+  // The value itself must not appear in a message.
+  return matching(
+    text,
+    /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i,
+    "it must be a UUID, as Proxmox shows it once",
+  );
+}
+
+/** A SHA-256 fingerprint as 32 upper-case hexadecimal pairs separated by colons. */
+export function fingerprint(text: string): string {
+  const pairs = text
+    .toUpperCase()
+    .replaceAll(":", "")
+    .match(/^[0-9A-F]{64}$/)
+    ? text
+    : undefined;
+  if (pairs === undefined) throw new Error("it must be a SHA-256 fingerprint of 32 hexadecimal pairs");
+  return (pairs.toUpperCase().replaceAll(":", "").match(/../g) ?? []).join(":");
+}
+
+export function flag(text: string): boolean {
+  if (/^(1|true|yes|on)$/i.test(text)) return true;
+  if (/^(0|false|no|off)$/i.test(text)) return false;
+  throw new Error("it must be true or false");
+}
+
+export function port(text: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (number < 1 || number > 65_535) throw new Error("it must be a port from 1 to 65535");
+  return number;
+}
+
+/** A DNS name or an IP address, nothing that ssh could take for an option or a user. */
+export function host(text: string): string {
+  return matching(text, /^(?![-.])[A-Za-z0-9.:_-]{1,253}$/, "it must be a host name or an IP address");
+}
+
+export function userName(text: string): string {
+  return matching(text, /^[a-z_][a-z0-9_-]{0,31}$/, "it must be a Linux user name");
+}
+
+export function nodeName(text: string): string {
+  return matching(text, /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/, "it must be a Proxmox node's name");
+}
+
+export function storageName(text: string): string {
+  return matching(text, /^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, "it must be a Proxmox storage's name");
+}
+
+export function bridgeName(text: string): string {
+  return matching(text, /^[A-Za-z][\w.-]{0,14}$/, "it must be a bridge's name");
+}
+
+/** The name of a folder in terraform/envs. */
+export function envName(text: string): string {
+  return matching(text, /^[a-z0-9][a-z0-9-]{0,39}$/, "it must be lower-case letters, digits and hyphens");
+}
+
+/** A path with ~ resolved, absolute. */
+export function path(text: string): string {
+  if (text === "" || text.includes("\0")) throw new Error("it must be a path");
+  return resolve(text.replace(/^~(?=$|\/)/, homedir()));
+}
+
+/** A path of a file that is there. */
+export function existingFile(text: string): string {
+  const file = path(text);
+  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  return file;
+}
+
+export function oneOf<const Value extends string>(...values: readonly Value[]): (text: string) => Value {
+  return (text) => {
+    const value = values.find((known) => known === text);
+    if (value === undefined) throw new Error(`it must be ${values.join(" or ")}`);
+    return value;
+  };
+}
+
+/** What `git clone` takes: https, ssh or file URLs, and user@host:path. */
+export function gitUrl(text: string): string {
+  return matching(
+    text,
+    /^(https:\/\/[^\s'"]+|ssh:\/\/[^\s'"]+|file:\/\/\/[^\s'"]+|[A-Za-z0-9_][\w.-]*@[\w.-]+:[^\s'"]+)$/,
+    "it must be an https, ssh or file URL of a Git repository",
+  );
+}
+
+export function gitRevision(text: string): string {
+  return matching(text, /^(?!-)[\w./-]{1,200}$/, "it must be a branch, a tag or a commit");
+}
+
+export function atLeast(length: number): (text: string) => string {
+  return (text) => {
+    if (text.length < length) throw new Error(`it must have at least ${length} characters`);
+    return text;
+  };
+}
+
+function matching(text: string, form: RegExp, message: string): string {
+  if (!form.test(text)) throw new Error(message);
+  return text;
+}

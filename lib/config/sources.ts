@@ -1,0 +1,71 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { UsageError } from "../errors.ts";
+import { SETTING_NAMES, specOf } from "./schema.ts";
+import { parseTfvars } from "./tfvars.ts";
+
+/** Values by setting name, as text, from one place. */
+export interface Source {
+  /** Where they come from, for messages: "the environment", ".env". */
+  readonly name: string;
+  readonly values: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Read the places settings come from, the strongest first: environment, .env, globals.tfvars (flags
+ * beat them all).
+ * @param root the repository's folder
+ * @param notice told what a person should mend, such as a .env that others can read
+ * @throws {UsageError} for a file that cannot be read as what it should be
+ */
+export async function readSources(
+  root: string,
+  notice: (line: string) => void = () => {},
+): Promise<Source[]> {
+  return [
+    { name: "the environment", values: process.env },
+    { name: ".env", values: await readDotenv(join(root, ".env"), notice) },
+    {
+      name: "terraform/globals.tfvars",
+      values: await readGlobals(join(root, "terraform", "globals.tfvars")),
+    },
+  ];
+}
+
+async function readDotenv(file: string, notice: (line: string) => void): Promise<Record<string, string>> {
+  const text = await readIfThere(file);
+  if (text === undefined) return {};
+  const { mode } = await stat(file);
+  if ((mode & 0o077) !== 0) notice(`${file} can be read by others: chmod 600 ${file}`);
+  const { parse } = await import("dotenv");
+  return parse(text);
+}
+
+async function readGlobals(file: string): Promise<Record<string, string>> {
+  const text = await readIfThere(file);
+  if (text === undefined) return {};
+  const variables = parseTfvars(text);
+  const values: Record<string, string> = {};
+  for (const name of SETTING_NAMES) {
+    const { tfVar, secret } = specOf(name);
+    if (tfVar === undefined || variables[tfVar] === undefined) continue;
+    if (secret) {
+      throw new UsageError({
+        what: `${tfVar} does not belong in ${file}`,
+        why: "It is a secret, and this file is handed to tools as it is",
+        todo: [`Move it to .env as ${name}=…`],
+      });
+    }
+    values[name] = variables[tfVar];
+  }
+  return values;
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new UsageError({ what: `${file} cannot be read`, why: (error as Error).message, cause: error });
+  }
+}

@@ -1,0 +1,41 @@
+import type { ListrPromptAdapter } from "listr2";
+import { UsageError } from "../errors.ts";
+
+/** The part of a running listr2 task that can hold a question. */
+export interface Asker {
+  prompt(adapter: new (...args: never[]) => ListrPromptAdapter): unknown;
+}
+
+interface Asking {
+  readonly yes: boolean;
+  readonly step: string;
+}
+
+/**
+ * The questions a step may ask, asked inside the drawn list so that neither overwrites the other.
+ * @param task the running listr2 task
+ */
+export function askIn(task: Asker, { yes, step }: Asking) {
+  return {
+    async confirm(question: string): Promise<boolean> {
+      if (yes) return true;
+      requireTerminal(step, question, "Run it again with --yes to answer yes");
+      const { confirmInTask } = await import("../prompt.ts");
+      return await confirmInTask(task, question);
+    },
+    async typed(question: string, word: string): Promise<boolean> {
+      requireTerminal(step, question, "Run it on a terminal");
+      const { typedInTask } = await import("../prompt.ts");
+      return await typedInTask(task, question, word);
+    },
+  };
+}
+
+function requireTerminal(step: string, question: string, todo: string): void {
+  if (process.stdin.isTTY && process.stderr.isTTY) return;
+  throw new UsageError({
+    what: `"${step}" needs an answer`,
+    why: `There is no terminal to ask: ${question}`,
+    todo: [todo],
+  });
+}

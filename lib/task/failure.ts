@@ -1,0 +1,56 @@
+import { styleText } from "node:util";
+import { messageOf, TaskError } from "../errors.ts";
+import { redact } from "../secrets.ts";
+
+/** How a failure is shown. */
+export interface FailureStyle {
+  readonly color: boolean;
+  /** --verbose: with stack traces. */
+  readonly verbose: boolean;
+}
+
+/** A failure as a person reads it: what failed, why, what to do now, what was left or rolled back. */
+export function formatFailure(error: unknown, { color, verbose }: FailureStyle): string {
+  const paint = (format: "red" | "bold" | "dim", text: string): string =>
+    color ? styleText(format, text) : text;
+  const failure =
+    error instanceof TaskError
+      ? error
+      : new TaskError({
+          what: "This is a bug in homelab",
+          why: messageOf(error),
+          todo: ["Run it again with --verbose and report what it shows"],
+        });
+  const lines = [`${paint("red", "✖")} ${paint("bold", failure.what)}`];
+  if (failure.why) lines.push(...block("Why", failure.why.split("\n"), paint));
+  if (failure.todo.length > 0) lines.push(...block("What to do now", failure.todo, paint));
+  if (failure.left.length > 0) lines.push(...block("What was left or rolled back", failure.left, paint));
+  if (verbose) lines.push("", ...stacks(error));
+  return redact(lines.join("\n"));
+}
+
+/** The same failure for machines. */
+export function failureEvent(error: unknown): Record<string, unknown> {
+  const failure = error instanceof TaskError ? error : new TaskError({ what: messageOf(error) });
+  const { what, why, todo, left, exitCode } = failure;
+  return { ok: false, exitCode, error: { what, why: why ?? null, todo, left } };
+}
+
+function block(
+  title: string,
+  lines: readonly string[],
+  paint: (format: "dim", text: string) => string,
+): string[] {
+  return [
+    "",
+    `  ${paint("dim", title)}`,
+    ...lines.flatMap((line) => line.split("\n")).map((line) => `    ${line}`),
+  ];
+}
+
+function stacks(error: unknown): string[] {
+  const lines: string[] = [];
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    lines.push(cause.stack ?? cause.message);
+  return lines;
+}

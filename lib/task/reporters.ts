@@ -1,0 +1,82 @@
+import { formatDuration } from "./duration.ts";
+import type { Reporter, StepEvent } from "./step.ts";
+
+/** How often a step's live line is repeated where it cannot be overwritten. */
+const OUTPUT_EVERY_MS = 10_000;
+
+const SIGNS = { started: "▸", done: "✔", skipped: "↓", failed: "✖" } as const;
+
+/** For a terminal: listr2 draws the list, notes are kept until it is done. */
+export class TerminalReporter implements Reporter {
+  readonly drawsList = true;
+  readonly #notes: string[] = [];
+  readonly #write: (line: string) => void;
+
+  constructor(write: (line: string) => void) {
+    this.#write = write;
+  }
+
+  step(): void {}
+  output(): void {}
+
+  note(line: string): void {
+    this.#notes.push(line);
+  }
+
+  /** Show the notes, once the list is no longer redrawn. */
+  flush(): void {
+    for (const note of this.#notes.splice(0)) this.#write(`• ${note}`);
+  }
+}
+
+/** For logs and pipes: one line when a step has ended, its progress now and then. */
+export class PlainReporter implements Reporter {
+  readonly drawsList = false;
+  readonly #write: (line: string) => void;
+  #lastOutput = performance.now();
+
+  constructor(write: (line: string) => void) {
+    this.#write = write;
+  }
+
+  step({ title, depth, state, ms, reason }: StepEvent): void {
+    if (state === "started") {
+      this.#lastOutput = performance.now();
+      return;
+    }
+    const time = ms >= 100 ? ` (${formatDuration(ms)})` : "";
+    this.#write(
+      `${"  ".repeat(depth)}${SIGNS[state]} ${title}${reason === undefined ? "" : `: ${reason}`}${time}`,
+    );
+  }
+
+  output(line: string, depth: number): void {
+    if (performance.now() - this.#lastOutput < OUTPUT_EVERY_MS) return;
+    this.#lastOutput = performance.now();
+    this.#write(`${"  ".repeat(depth)}… ${line}`);
+  }
+
+  note(line: string): void {
+    this.#write(`• ${line}`);
+  }
+}
+
+/** For machines: one JSON object a line, no prose. */
+export class JsonReporter implements Reporter {
+  readonly drawsList = false;
+  readonly #write: (line: string) => void;
+
+  constructor(write: (line: string) => void) {
+    this.#write = write;
+  }
+
+  step(event: StepEvent): void {
+    this.#write(JSON.stringify({ event: "step", ...event }));
+  }
+
+  output(): void {}
+
+  note(text: string): void {
+    this.#write(JSON.stringify({ event: "note", text }));
+  }
+}

@@ -1,0 +1,148 @@
+import {
+  Listr,
+  type ListrGetRendererClassFromValue,
+  ListrLogger,
+  type ListrTask,
+  ProcessOutput,
+} from "listr2";
+import { InterruptedError, messageOf, TaskError } from "../errors.ts";
+import { redact } from "../secrets.ts";
+import { type Asker, askIn } from "./ask.ts";
+import { formatDuration } from "./duration.ts";
+import type { Reporter, Step, StepControl } from "./step.ts";
+import { UndoScope } from "./undo.ts";
+
+/** How a list of steps is run. */
+export interface RunStepsOptions {
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+  /** --yes */
+  readonly yes: boolean;
+}
+
+/**
+ * Run steps one after another and show them. When one fails, everything registered with `undo` is undone.
+ * @throws {TaskError} the first failing step's, with what was rolled back or left in `left`
+ * @throws {InterruptedError} when the signal is aborted
+ */
+export async function runSteps(steps: readonly Step[], options: RunStepsOptions): Promise<void> {
+  const { reporter } = options;
+  await new Listr<unknown, "default" | "silent", "silent">(listrTasks(steps, options, new UndoScope(), 0), {
+    renderer: reporter.drawsList ? "default" : "silent",
+    fallbackRenderer: "silent",
+    forceTTY: reporter.drawsList,
+    registerSignalListeners: false,
+    rendererOptions: {
+      // Progress goes to stderr: stdout carries the result alone.
+      logger: new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) }),
+      collapseSubtasks: false,
+      collapseErrors: false,
+      showErrorMessage: false,
+      suffixSkips: false,
+      timer: {
+        condition: (ms: number) => ms >= 1000,
+        field: formatDuration,
+        format: () => (text) => text ?? "",
+      },
+    },
+  }).run();
+}
+
+function listrTasks(
+  steps: readonly Step[],
+  options: RunStepsOptions,
+  scope: UndoScope,
+  depth: number,
+): ListrTask<unknown, ListrGetRendererClassFromValue<"default" | "silent">>[] {
+  const { reporter, signal } = options;
+  let open = steps.length;
+  return steps.map((step) => ({
+    title: step.title,
+    task: async (_context, task) => {
+      const started = performance.now();
+      const report = (state: "done" | "skipped" | "failed", reason?: string): void =>
+        reporter.step({
+          title: step.title,
+          depth,
+          state,
+          ms: Math.round(performance.now() - started),
+          ...(reason === undefined ? {} : { reason }),
+        });
+      const closeList = (): void => {
+        open -= 1;
+        if (open === 0) scope.keep();
+      };
+      try {
+        signal.throwIfAborted();
+        const reason = (await step.skip?.()) ?? false;
+        if (reason !== false) {
+          report("skipped", reason);
+          closeList();
+          task.skip(`${step.title}: ${reason}`);
+          return;
+        }
+        reporter.step({ title: step.title, depth, state: "started", ms: 0 });
+        const substeps = await step.run(control(step, options, scope, depth, task));
+        if (substeps === undefined || substeps.length === 0) {
+          report("done");
+          closeList();
+          return;
+        }
+        const parallel = step.parallel ?? false;
+        const inner = new UndoScope(scope);
+        const list = task.newListr(listrTasks(substeps, options, inner, depth + 1), {
+          concurrent: parallel,
+          exitOnError: !parallel,
+          rendererOptions: { collapseSubtasks: false },
+        });
+        // listr2 runs the list after this function has returned: report and close when it has ended.
+        const runList = list.run.bind(list);
+        list.run = async (context) => {
+          try {
+            const result = await runList(context);
+            const [first] = list.errors ?? [];
+            if (parallel && first !== undefined) throw first;
+            report("done");
+            closeList();
+            return result;
+          } catch (error) {
+            report("failed");
+            throw error;
+          }
+        };
+        return list;
+      } catch (error) {
+        report("failed");
+        const left = await scope.unwind();
+        throw failure(step, error, signal).withLeft(left);
+      }
+    },
+  }));
+}
+
+function control(
+  step: Step,
+  { reporter, signal, yes }: RunStepsOptions,
+  scope: UndoScope,
+  depth: number,
+  task: Asker & { output: string },
+): StepControl {
+  const asking = askIn(task, { yes, step: step.title });
+  return {
+    signal,
+    output: (line) => {
+      const clean = redact(line);
+      task.output = clean;
+      reporter.output(clean, depth + 1);
+    },
+    note: (line) => reporter.note(redact(line)),
+    undo: (description, action) => scope.add(description, action),
+    ...asking,
+  };
+}
+
+function failure(step: Step, error: unknown, signal: AbortSignal): TaskError {
+  if (error instanceof TaskError) return error;
+  if (signal.aborted) return new InterruptedError({ why: `during "${step.title}"` });
+  return new TaskError({ what: `"${step.title}" failed`, why: messageOf(error), cause: error });
+}

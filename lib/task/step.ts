@@ -1,0 +1,59 @@
+/** What a step may do while it runs. Steps never print: whoever runs them decides how to show it. */
+export interface StepControl {
+  /** Replace the live line under the step's title (a progress bar, the tool's latest words). */
+  output(line: string): void;
+  /** Say something that stays visible: a warning, a path, what to do later. */
+  note(line: string): void;
+  /**
+   * Register how to undo what the step has just made. Runs, newest first, when this or a later step of the same
+   * list (or of a list around it) fails or is interrupted; forgotten once the list has ended well.
+   * @param description what will be gone, as a past participle clause: "VM 9002 removed"
+   */
+  undo(description: string, action: () => Promise<void>): void;
+  /**
+   * Ask a yes-or-no question; true without asking when --yes was given.
+   * @throws {UsageError} without a terminal and without --yes
+   */
+  confirm(question: string): Promise<boolean>;
+  /**
+   * Ask the person to type a word, for what cannot be undone. --yes does not answer it.
+   * @throws {UsageError} without a terminal
+   */
+  typed(question: string, word: string): Promise<boolean>;
+  /** Aborted when the person presses Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** One step of a task: a title that reads as a sentence in the list, and what it does. */
+export interface Step {
+  readonly title: string;
+  /** The reason why there is nothing to do (shown beside the title), or false. */
+  skip?(): Promise<string | false> | string | false;
+  /** Does the work; may return further steps, which are then shown and run below this one. */
+  run(control: StepControl): Promise<undefined | readonly Step[]>;
+  /** The commands the step would run, for --dry-run. */
+  preview?(): readonly string[];
+  /** Run the steps that `run` returns side by side; a failing one does not stop the others. */
+  readonly parallel?: boolean;
+}
+
+/** What happened to a step. */
+export interface StepEvent {
+  readonly title: string;
+  /** How deep below the task's own list: 0 for its steps, 1 for theirs. */
+  readonly depth: number;
+  readonly state: "started" | "done" | "skipped" | "failed";
+  /** Milliseconds it took; 0 for one that has just started. */
+  readonly ms: number;
+  /** Why it was skipped. */
+  readonly reason?: string;
+}
+
+/** Where a run of steps is shown. */
+export interface Reporter {
+  /** Whether listr2 draws the list itself (a terminal); events then need no lines of their own. */
+  readonly drawsList: boolean;
+  step(event: StepEvent): void;
+  output(line: string, depth: number): void;
+  note(line: string): void;
+}
