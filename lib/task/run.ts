@@ -53,6 +53,7 @@ function listrTasks(
   options: RunStepsOptions,
   scope: UndoScope,
   depth: number,
+  failures: TaskError[] = [],
 ): ListrTask<unknown, ListrGetRendererClassFromValue<"default" | "silent">>[] {
   const { reporter, signal } = options;
   let open = steps.length;
@@ -89,8 +90,9 @@ function listrTasks(
           return;
         }
         const parallel = step.parallel ?? false;
-        const inner = new UndoScope(scope);
-        const list = task.newListr(listrTasks(substeps, options, inner, depth + 1), {
+        const failed: TaskError[] = [];
+        const inner = listrTasks(substeps, options, new UndoScope(scope), depth + 1, failed);
+        const list = task.newListr(inner, {
           concurrent: parallel,
           exitOnError: !parallel,
           rendererOptions: { collapseSubtasks: false },
@@ -100,8 +102,8 @@ function listrTasks(
         list.run = async (context) => {
           try {
             const result = await runList(context);
-            const [first] = list.errors ?? [];
-            if (parallel && first !== undefined) throw first;
+            // Side by side, listr2 lets the others finish and keeps quiet about those that failed.
+            if (failed[0] !== undefined) throw failed[0];
             report("done");
             closeList();
             return result;
@@ -114,7 +116,9 @@ function listrTasks(
       } catch (error) {
         report("failed");
         const left = await scope.unwind();
-        throw failure(step, error, signal).withLeft(left);
+        const told = failure(step, error, signal).withLeft(left);
+        failures.push(told);
+        throw told;
       }
     },
   }));
