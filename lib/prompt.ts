@@ -25,9 +25,7 @@ export async function confirmInTask(task: Asker, question: string): Promise<bool
  * @throws {InterruptedError} on Ctrl-C
  */
 export async function typedInTask(task: Asker, question: string, word: string): Promise<boolean> {
-  const answer = await orInterrupted(
-    adapter(task).run<string>({ type: "input", message: question, stdout: process.stderr }),
-  );
+  const answer = await orInterrupted(adapter(task).run<string>({ type: "input", message: question }));
   return answer.trim() === word;
 }
 

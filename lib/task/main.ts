@@ -56,7 +56,7 @@ export async function main<
     const failure =
       interrupt.signal.aborted && !(error instanceof TaskError) ? new InterruptedError() : error;
     const style = { color: process.stderr.hasColors?.() ?? false, verbose: argv.includes("--verbose") };
-    process.stderr.write(`${formatFailure(failure, style)}\n`);
+    process.stderr.write(`\n${formatFailure(failure, style)}\n`);
     if (json) print(JSON.stringify({ event: "result", ...failureEvent(failure) }));
     process.exitCode = failure instanceof TaskError ? failure.exitCode : 1;
   } finally {

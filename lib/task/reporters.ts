@@ -34,20 +34,33 @@ export class PlainReporter implements Reporter {
   readonly drawsList = false;
   readonly #write: (line: string) => void;
   #lastOutput = performance.now();
+  /** Titles of the steps under way, the outermost first; empty once their heading stands. */
+  readonly #open: string[] = [];
 
   constructor(write: (line: string) => void) {
     this.#write = write;
   }
 
   step({ title, depth, state, ms, reason }: StepEvent): void {
+    this.#headings(depth);
     if (state === "started") {
       this.#lastOutput = performance.now();
+      this.#open[depth] = title;
       return;
     }
+    this.#open.length = depth;
     const time = ms >= 100 ? ` (${formatDuration(ms)})` : "";
     this.#write(
       `${"  ".repeat(depth)}${SIGNS[state]} ${title}${reason === undefined ? "" : `: ${reason}`}${time}`,
     );
+  }
+
+  /** A step that has steps of its own gets a line before the first of them. */
+  #headings(depth: number): void {
+    for (const [level, title] of this.#open.slice(0, depth).entries()) {
+      if (title) this.#write(`${"  ".repeat(level)}${SIGNS.started} ${title}`);
+      this.#open[level] = "";
+    }
   }
 
   output(line: string, depth: number): void {

@@ -103,7 +103,7 @@ function listrTasks(
           try {
             const result = await runList(context);
             // Side by side, listr2 lets the others finish and keeps quiet about those that failed.
-            if (failed[0] !== undefined) throw failed[0];
+            if (failed.length > 0) throw together(failed, inner.length);
             report("done");
             closeList();
             return result;
@@ -143,6 +143,18 @@ function control(
     undo: (description, action) => scope.add(description, action),
     ...asking,
   };
+}
+
+/** One failure of several that happened side by side. */
+function together(failed: readonly TaskError[], outOf: number): TaskError {
+  const [first] = failed;
+  if (first !== undefined && failed.length === 1) return first;
+  return new TaskError({
+    what: `${failed.length} of ${outOf} failed`,
+    why: failed.map(({ what, why }) => (why ? `${what}: ${why}` : what)).join("\n"),
+    todo: [...new Set(failed.flatMap(({ todo }) => todo))],
+    left: failed.flatMap(({ left }) => left),
+  });
 }
 
 function failure(step: Step, error: unknown, signal: AbortSignal): TaskError {

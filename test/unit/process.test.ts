@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { CommandError, childEnv, run } from "../../lib/process.ts";
+import { registerSecret } from "../../lib/secrets.ts";
+
+test("arguments reach the child intact, whatever they contain", async () => {
+  const word = fc.string({ unit: "grapheme", maxLength: 30 }).map((text) => text.replaceAll("\0", ""));
+  await fc.assert(
+    fc.asyncProperty(fc.array(word, { maxLength: 4 }), async (words) => {
+      const { stdout } = await run(process.execPath, [
+        "-e",
+        "console.log(JSON.stringify(process.argv.slice(1)))",
+        "--",
+        ...words,
+      ]);
+      assert.deepEqual(JSON.parse(stdout), words);
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test("input is written to the child, lines are handed on as they come", async () => {
+  const lines: string[] = [];
+  const result = await run("sh", ["-c", "cat; echo oops >&2; exit 3"], {
+    input: "one\ntwo",
+    allow: [0, 3],
+    onLine: (line, stream) => lines.push(`${stream}: ${line}`),
+  });
+  assert.deepEqual(result, { stdout: "one\ntwo", stderr: "oops\n", exitCode: 3 });
+  assert.deepEqual(lines.sort(), ["stderr: oops", "stdout: one", "stdout: two"]);
+});
+
+test("an exit code nobody allowed is an error in the tool's own words, without secrets", async () => {
+  registerSecret("s3cret-s3cret");
+  await assert.rejects(run("sh", ["-c", "echo token s3cret-s3cret is bad >&2; exit 4"]), (error: unknown) => {
+    assert(error instanceof CommandError);
+    assert.equal(error.exitCode, 4);
+    assert.equal(error.message, "token *** is bad");
+    return true;
+  });
+});
+
+test("an aborted signal ends the child and what it started", async () => {
+  const interrupt = new AbortController();
+  let pid = "";
+  await assert.rejects(
+    run("sh", ["-c", "sleep 60 & echo $!; wait"], {
+      signal: interrupt.signal,
+      onLine: (line) => {
+        pid = line;
+        interrupt.abort();
+      },
+    }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.throws(() => process.kill(Number(pid), 0), "the grandchild is gone");
+});
+
+test("childEnv leaves out what would steer our tools, and our secrets", () => {
+  const hostile = {
+    TF_CLI_ARGS: "-no",
+    TF_VAR_node: "x",
+    PKR_VAR_a: "1",
+    PACKER_LOG: "1",
+    KUBECONFIG: "/x",
+    PM_API_TOKEN_SECRET: "y",
+  };
+  Object.assign(process.env, hostile);
+  try {
+    const env = childEnv({ TF_IN_AUTOMATION: "1", PATH: undefined });
+    for (const name of Object.keys(hostile)) assert.equal(env[name], undefined, name);
+    assert.equal(env.TF_IN_AUTOMATION, "1");
+    assert.equal(env.PATH, undefined);
+    assert.equal(env.HOME, process.env.HOME);
+  } finally {
+    for (const name of Object.keys(hostile)) delete process.env[name];
+  }
+});
