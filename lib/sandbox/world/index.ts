@@ -1,0 +1,36 @@
+/** The state of the embedded node, on disk. */
+export { AccessControl, type AccessData, type AclEntry, hashSecret, type User } from "./access.ts";
+export { readIfThere, removeIfThere, writeFileAtomic, writeJsonAtomic } from "./atomic-file.ts";
+export { type NodeFiles, OutsideNodeError } from "./node-files.ts";
+export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";
+export { createQcow2, ImageError, type ImageInfo, inspectImage } from "./qcow2.ts";
+export { isPrivilege, PRIVILEGES, type Privilege } from "./roles.ts";
+export { type LocatedVolume, StorageError, type StorageStore } from "./storages.ts";
+export type { TaskRequest, TaskStore, Worker } from "./tasks.ts";
+export type {
+  ContentType,
+  GuestVm,
+  RunningVm,
+  Storage,
+  Task,
+  Vm,
+  VmConfig,
+  Volume,
+} from "./types.ts";
+export { parseUpid } from "./upid.ts";
+export { guestOf, isTemplate, nameOf, type VmStore } from "./vms.ts";
+export { parseVolumeId, parseVolumeName } from "./volume-id.ts";
+export {
+  cloneImage,
+  createImage,
+  freeDiskName,
+  growImage,
+  type ImageFormat,
+  importImage,
+  linkedClones,
+  linkImage,
+  removeVolume,
+  storageOf,
+  toBase,
+} from "./volumes.ts";
+export type { Bridge, Hardware, World } from "./world.ts";

@@ -1,0 +1,80 @@
+import { mkdirSync } from "node:fs";
+import { availableParallelism, totalmem } from "node:os";
+import { join } from "node:path";
+import { AccessControl, type AccessData } from "./access.ts";
+import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
+import { NodeFiles } from "./node-files.ts";
+import { StorageStore } from "./storages.ts";
+import { TaskStore } from "./tasks.ts";
+import type { Storage } from "./types.ts";
+import { VmStore } from "./vms.ts";
+import { CONTENT_DIRECTORY } from "./volume-id.ts";
+import type { Bridge, Hardware, World } from "./world.ts";
+
+/** What a new world consists of. */
+export interface WorldPlan {
+  /** Name of the node. */
+  readonly node: string;
+  readonly storages: readonly Storage[];
+  readonly bridges: readonly Bridge[];
+  readonly access: AccessData;
+  readonly hardware?: Hardware;
+}
+
+export interface WorldOptions {
+  /** How long tasks take, as a share of what a real node needs: 0 at once, 1 as long as there. */
+  readonly timeScale?: number;
+}
+
+/** What is decided once, when the world is made. */
+interface NodeFacts {
+  readonly node: string;
+  readonly storages: readonly Storage[];
+  readonly bridges: readonly Bridge[];
+  readonly hardware: Hardware;
+}
+
+const DEFAULT_TIME_SCALE = 0.005;
+/** What every node has besides its storages. */
+const NODE_DIRECTORIES = ["/root", "/tmp", "/etc/pve", "/var/log", "/var/lib"];
+
+/**
+ * Open the world in a directory, or make it there.
+ * @param dir belongs to the sandbox alone; made with mode 0700
+ * @param plan used when there is none yet; an existing world keeps what it has
+ */
+export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = {}): World {
+  const root = join(dir, "rootfs");
+  const state = join(dir, "state");
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  mkdirSync(root, { recursive: true });
+
+  const facts = readFacts(join(state, "node.json"), plan);
+  const files = new NodeFiles(root);
+  for (const directory of NODE_DIRECTORIES) mkdirSync(files.toHost(directory), { recursive: true });
+  for (const storage of facts.storages) {
+    for (const content of storage.content) {
+      mkdirSync(files.toHost(`${storage.path}/${CONTENT_DIRECTORY[content]}`), { recursive: true });
+    }
+  }
+  const bootedAt = Date.now();
+  return {
+    dir,
+    ...facts,
+    files,
+    vms: new VmStore(files.toHost(`/etc/pve/nodes/${facts.node}/qemu-server`), join(state, "vms")),
+    storages: new StorageStore(facts.storages, files),
+    tasks: new TaskStore(join(state, "tasks"), facts.node, bootedAt, options.timeScale ?? DEFAULT_TIME_SCALE),
+    access: new AccessControl(join(state, "access.json"), plan.access),
+    bootedAt,
+  };
+}
+
+function readFacts(file: string, plan: WorldPlan): NodeFacts {
+  const text = readIfThere(file);
+  if (text !== undefined) return JSON.parse(text) as NodeFacts;
+  const hardware = plan.hardware ?? { cpus: Math.max(8, availableParallelism()), memory: totalmem() };
+  const facts: NodeFacts = { node: plan.node, storages: plan.storages, bridges: plan.bridges, hardware };
+  writeJsonAtomic(file, facts);
+  return facts;
+}

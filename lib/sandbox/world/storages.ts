@@ -1,0 +1,176 @@
+import { readdirSync, statSync } from "node:fs";
+import { readdir, stat, statfs } from "node:fs/promises";
+import { join, posix } from "node:path";
+import { isMissing } from "./atomic-file.ts";
+import type { NodeFiles } from "./node-files.ts";
+import { inspectImage } from "./qcow2.ts";
+import type { ContentType, Storage, Volume } from "./types.ts";
+import {
+  CONTENT_DIRECTORY,
+  parseVolumeId,
+  parseVolumeName,
+  pathOfVolume,
+  type VolumeName,
+} from "./volume-id.ts";
+
+/** Space of a storage in bytes. */
+export interface StorageUsage {
+  readonly total: number;
+  readonly used: number;
+  readonly avail: number;
+}
+
+/** A volume id whose storage exists and whose name the storage understands. */
+export interface LocatedVolume extends VolumeName {
+  readonly volid: string;
+  readonly storage: Storage;
+  /** On the node. */
+  readonly path: string;
+  /** On the host. */
+  readonly hostPath: string;
+}
+
+/** A storage or volume that does not exist, worded as the node words it. */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+}
+
+/** The storages of the node and what lies on them. */
+export class StorageStore {
+  readonly #storages: readonly Storage[];
+  readonly #files: NodeFiles;
+
+  constructor(storages: readonly Storage[], files: NodeFiles) {
+    this.#storages = storages;
+    this.#files = files;
+  }
+
+  list(): readonly Storage[] {
+    return this.#storages;
+  }
+
+  find(id: string): Storage | undefined {
+    return this.#storages.find((storage) => storage.id === id);
+  }
+
+  /** @throws {StorageError} "storage 'ID' does not exist" */
+  get(id: string): Storage {
+    const storage = this.find(id);
+    if (storage === undefined) throw new StorageError(`storage '${id}' does not exist`);
+    return storage;
+  }
+
+  /** Space of the file system under the storage. */
+  async usage(storage: Storage): Promise<StorageUsage> {
+    const { blocks, bfree, bavail, bsize } = await statfs(this.#files.toHost(storage.path));
+    return { total: blocks * bsize, used: (blocks - bfree) * bsize, avail: bavail * bsize };
+  }
+
+  /**
+   * Find out where a volume lies; it need not exist.
+   * @throws {StorageError} for an unknown storage or a name that the storage does not understand
+   */
+  locate(volid: string): LocatedVolume {
+    const id = parseVolumeId(volid);
+    if (id === undefined) throw new StorageError(`unable to parse volume ID '${volid}'`);
+    const storage = this.get(id.storage);
+    const name = parseVolumeName(id.name);
+    if (name === undefined) throw new StorageError(`unable to parse directory volume name '${id.name}'`);
+    const path = posix.join(storage.path, pathOfVolume(name));
+    return { ...name, volid, storage, path, hostPath: this.#files.toHost(path) };
+  }
+
+  /** What a listing shows of a volume, or undefined when there is no such file. */
+  async describe(volid: string): Promise<Volume | undefined> {
+    const located = this.locate(volid);
+    return await describeFile(located);
+  }
+
+  /**
+   * The volumes of a storage, by volume id.
+   * @param only limits the list to a content type or to one VM's images
+   */
+  async content(
+    storage: Storage,
+    only: { readonly content?: ContentType; readonly vmid?: number } = {},
+  ): Promise<Volume[]> {
+    const types = storage.content.filter((type) => only.content === undefined || type === only.content);
+    const names = types.flatMap((type) =>
+      type === "images" ? this.#imageNames(storage, only.vmid) : this.#fileNames(storage, type, only.vmid),
+    );
+    const volumes = await Promise.all(
+      names.map(async (name) => await this.describe(`${storage.id}:${name}`)),
+    );
+    return volumes.filter((volume) => volume !== undefined).sort((a, b) => (a.volid < b.volid ? -1 : 1));
+  }
+
+  /** Names of the images of one VM, or of all. */
+  #imageNames(storage: Storage, vmid: number | undefined): string[] {
+    const directory = this.#directory(storage, "images");
+    const owners = vmid === undefined ? listNames(directory) : [String(vmid)];
+    return owners.flatMap((owner) =>
+      listNames(join(directory, owner))
+        .map((file) => `${owner}/${file}`)
+        .filter((name) => parseVolumeName(name) !== undefined),
+    );
+  }
+
+  #fileNames(storage: Storage, content: ContentType, vmid: number | undefined): string[] {
+    if (content === "rootdir" || vmid !== undefined) return [];
+    const directory = this.#directory(storage, content);
+    return listNames(directory)
+      .filter((file) => statSync(join(directory, file), { throwIfNoEntry: false })?.isFile() === true)
+      .map((file) => `${content}/${file}`)
+      .filter((name) => parseVolumeName(name) !== undefined);
+  }
+
+  #directory(storage: Storage, content: ContentType): string {
+    return this.#files.toHost(posix.join(storage.path, CONTENT_DIRECTORY[content]));
+  }
+}
+
+/** The real parent of a linked clone stands in the image: its volume id carries the base, as on a real node. */
+async function describeFile(located: LocatedVolume): Promise<Volume | undefined> {
+  const { hostPath, content, vmid, format } = located;
+  try {
+    const { size: bytes, blocks, ctimeMs } = await stat(hostPath);
+    const isImage = content === "images";
+    const image = isImage ? await inspectImage(hostPath) : undefined;
+    // A backing file of our own making is hidden: only that of a linked clone is a parent.
+    const parent = image?.backingFile?.startsWith("../") ? image.backingFile : null;
+    const base = parent === null ? "" : `${parent.slice(3)}/`;
+    return {
+      volid: `${located.storage.id}:${isImage ? `${base}${vmid}/${located.file}` : `${content}/${located.file}`}`,
+      content,
+      format: format,
+      size: image?.virtualSize ?? bytes,
+      used: blocks * 512,
+      ctime: Math.floor(ctimeMs / 1000),
+      vmid,
+      parent,
+    };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Names in a directory without the hidden ones; none when it does not exist. */
+export function listNames(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => !name.startsWith("."));
+  } catch (error) {
+    if (isMissing(error) || (error as NodeJS.ErrnoException).code === "ENOTDIR") return [];
+    throw error;
+  }
+}
+
+/** The names of a directory, hidden ones too. */
+export async function listAllNames(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
