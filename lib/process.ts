@@ -9,8 +9,10 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Written to the child's stdin; without it stdin is empty. */
   readonly input?: string | Buffer | Readable;
-  /** Ends the child (and its children) with SIGTERM, after five more seconds with SIGKILL. */
+  /** Ends the child (and its children) with SIGTERM, and with SIGKILL once `graceMs` have passed. */
   readonly signal?: AbortSignal;
+  /** Milliseconds the child may take to end in order; ten seconds when left out. */
+  readonly graceMs?: number;
   /** Called for each line as it arrives, secrets removed. */
   readonly onLine?: (line: string, stream: "stdout" | "stderr") => void;
   /** Milliseconds after which the child is ended. */
@@ -88,7 +90,22 @@ export function start(file: string, args: readonly string[], options: RunOptions
   })`${file} ${args}`;
   // A child may end before it has read its input: that shows in its exit code, not as a crash of ours.
   child.stdin?.on("error", () => {});
+  options.signal?.addEventListener("abort", () => killLater(child, options.graceMs ?? 10_000), {
+    once: true,
+  });
   return child;
+}
+
+function killLater(child: ProcessPromise, graceMs: number): void {
+  const timer = setTimeout(() => {
+    try {
+      // The negative number means the child's whole process group: it was started detached.
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // It has ended in the meantime.
+    }
+  }, graceMs);
+  void child.finally(() => clearTimeout(timer));
 }
 
 /**

@@ -53,9 +53,34 @@ test("an aborted signal ends the child and what it started", async () => {
       },
     }),
   );
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  assert.throws(() => process.kill(Number(pid), 0), "the grandchild is gone");
+  await gone(Number(pid));
 });
+
+test("a child that ignores SIGTERM is killed when its grace is over", async () => {
+  const interrupt = new AbortController();
+  const started = performance.now();
+  await assert.rejects(
+    run("sh", ["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], {
+      signal: interrupt.signal,
+      graceMs: 200,
+      onLine: () => interrupt.abort(),
+    }),
+  );
+  assert(performance.now() - started < 5000);
+});
+
+/** Waits until no process has that id; whoever adopts an orphan may take a moment to reap it. */
+async function gone(pid: number): Promise<void> {
+  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`process ${pid} is still there`);
+}
 
 test("childEnv leaves out what would steer our tools, and our secrets", () => {
   const hostile = {
