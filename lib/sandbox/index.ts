@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { ProcessPromise } from "zx";
+import { TaskError } from "../errors.ts";
+import { start } from "../process.ts";
+import { registerSecret } from "../secrets.ts";
+import { runningSandbox, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
+
+export type { SandboxEndpoints } from "./endpoints.ts";
+
+/** A running sandbox, as the tasks see it: like a real node, at its addresses. */
+export interface Sandbox {
+  readonly dir: string;
+  readonly endpoints: SandboxEndpoints;
+  /** It ran before and goes on running when we end. */
+  readonly attached: boolean;
+  /** End it, if we started it; resolves once its process is gone. */
+  stop(): Promise<void>;
+  /** Let it run on after this process has ended. */
+  keep(): Promise<void>;
+}
+
+export interface StartOptions {
+  /** Where its state lies; made when it is missing. */
+  readonly dir: string;
+  /** Gives up waiting. A sandbox that runs already is not ended by it: `stop` does that. */
+  readonly signal?: AbortSignal;
+  /** Receives what the sandbox's process says on stderr, line by line. */
+  readonly log?: (line: string) => void;
+}
+
+/** Exit code of a sandbox process that found another one serving its directory. */
+export const EXIT_ALREADY_SERVED = 75;
+const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 15_000;
+
+/**
+ * Start the embedded node in a process of its own and wait until it serves, or attach to the one that serves the
+ * directory already. Its process ends with ours, unless `keep` is called.
+ * @throws {TaskError} when it does not come up
+ */
+export async function startSandbox(options: StartOptions): Promise<Sandbox> {
+  const { dir, signal } = options;
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (Date.now() < deadline) {
+    signal?.throwIfAborted();
+    const running = runningSandbox(dir);
+    if (running) return attached(dir, running);
+    const child = launch(options);
+    const record = await readiness(dir, child, options, deadline);
+    if (record) return owned(dir, record, child);
+    // Somebody else was quicker and is still starting.
+    await sleep(200, undefined, { ...(signal ? { signal } : {}) });
+  }
+  throw notStarted(dir, "it was not ready in time");
+}
+
+function launch({ dir, log }: StartOptions): ProcessPromise {
+  const child = start(process.execPath, ["--import", import.meta.resolve("tsx"), MAIN, dir]);
+  if (log) {
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      for (const line of text.split("\n")) if (line !== "") log(line);
+    });
+  }
+  return child;
+}
+
+/** The record of the started process, or undefined when another process has the directory. */
+async function readiness(
+  dir: string,
+  child: ProcessPromise,
+  { signal }: StartOptions,
+  deadline: number,
+): Promise<SandboxRecord | undefined> {
+  const ready = new Promise<"ready">((resolve) => {
+    child.stdout.on("data", (text: Buffer) => {
+      if (text.includes("ready")) resolve("ready");
+    });
+  });
+  const timer = new AbortController();
+  const limits = [timer.signal, ...(signal ? [signal] : [])];
+  const tooLong = sleep(Math.max(0, deadline - Date.now()), "late" as const, {
+    signal: AbortSignal.any(limits),
+  }).catch(() => "aborted" as const);
+  const ended = child.then((output) => output);
+  const first = await Promise.race([ready, tooLong, ended]);
+  timer.abort();
+  if (first === "ready") return runningSandbox(dir);
+  if (first === "late" || first === "aborted") {
+    await child.kill("SIGTERM").catch(() => {});
+    signal?.throwIfAborted();
+    throw notStarted(dir, "it was not ready in time");
+  }
+  if (first.exitCode === EXIT_ALREADY_SERVED) return undefined;
+  throw notStarted(dir, first.stderr.trim() || `its process ended with exit code ${first.exitCode}`);
+}
+
+function attached(dir: string, { endpoints }: SandboxRecord): Sandbox {
+  registerSecret(endpoints.tokenSecret);
+  return { dir, endpoints, attached: true, stop: async () => {}, keep: async () => {} };
+}
+
+function owned(dir: string, { endpoints }: SandboxRecord, child: ProcessPromise): Sandbox {
+  registerSecret(endpoints.tokenSecret);
+  let kept = false;
+  return {
+    dir,
+    endpoints,
+    attached: false,
+    stop: async () => {
+      if (kept) return;
+      // It ends when its stdin does; the signal is for one that hangs.
+      child.stdin.end();
+      const late = setTimeout(() => void child.kill("SIGKILL").catch(() => {}), STOP_TIMEOUT_MS);
+      await child;
+      clearTimeout(late);
+    },
+    keep: async () => {
+      kept = true;
+      await new Promise<void>((resolve) => child.stdin.end("keep\n", () => resolve()));
+      child.stdout.destroy();
+      child.stderr.destroy();
+      child.child?.unref();
+    },
+  };
+}
+
+function notStarted(dir: string, why: string): TaskError {
+  return new TaskError({
+    what: "The sandbox did not start",
+    why,
+    todo: [`Its log is ${dir}/sandbox.log`, "Begin afresh by removing its state:", `$ rm -rf ${dir}`],
+  });
+}
