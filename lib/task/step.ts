@@ -30,7 +30,7 @@ export interface Step {
   /** The reason why there is nothing to do (shown beside the title), or false. */
   skip?(): Promise<string | false> | string | false;
   /** Does the work; may return further steps, which are then shown and run below this one. */
-  run(control: StepControl): Promise<undefined | readonly Step[]>;
+  run(control: StepControl): Promise<void | readonly Step[]>;
   /** The commands the step would run, for --dry-run. */
   preview?(): readonly string[];
   /** Run the steps that `run` returns side by side; a failing one does not stop the others. */
