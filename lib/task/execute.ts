@@ -65,11 +65,8 @@ export async function execute<
           throw new DryRunShown();
         }
         const { runSteps } = await import("./run.ts");
-        try {
-          await runSteps(steps, { reporter, signal, yes: flags.yes });
-        } finally {
-          if (reporter instanceof TerminalReporter) reporter.flush();
-        }
+        const run = (): Promise<void> => runSteps(steps, { reporter, signal, yes: flags.yes });
+        await (reporter instanceof TerminalReporter ? reporter.whileDrawing(run) : run());
       },
     };
     await command.run(context);

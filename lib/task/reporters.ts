@@ -9,7 +9,8 @@ const SIGNS = { started: "▸", done: "✔", skipped: "↓", failed: "✖" } as 
 /** For a terminal: listr2 draws the list, notes are kept until it is done. */
 export class TerminalReporter implements Reporter {
   readonly drawsList = true;
-  readonly #notes: string[] = [];
+  /** Notes that wait until the list is no longer redrawn; undefined while none is drawn. */
+  #waiting: string[] | undefined;
   readonly #write: (line: string) => void;
 
   constructor(write: (line: string) => void) {
@@ -20,12 +21,20 @@ export class TerminalReporter implements Reporter {
   output(): void {}
 
   note(line: string): void {
-    this.#notes.push(line);
+    if (this.#waiting) this.#waiting.push(line);
+    else this.#write(`• ${line}`);
   }
 
-  /** Show the notes, once the list is no longer redrawn. */
-  flush(): void {
-    for (const note of this.#notes.splice(0)) this.#write(`• ${note}`);
+  /** Draw a list with `run`; notes are shown when it is done. */
+  async whileDrawing(run: () => Promise<void>): Promise<void> {
+    this.#waiting = [];
+    try {
+      await run();
+    } finally {
+      const notes = this.#waiting;
+      this.#waiting = undefined;
+      for (const note of notes) this.note(note);
+    }
   }
 }
 
