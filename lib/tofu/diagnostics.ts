@@ -1,0 +1,101 @@
+import * as v from "valibot";
+import { TaskError, UsageError } from "../errors.ts";
+
+/** What tofu says about a problem, as its JSON output has it. */
+export const DiagnosticSchema = v.object({
+  severity: v.picklist(["error", "warning"]),
+  summary: v.string(),
+  detail: v.optional(v.string(), ""),
+  address: v.optional(v.string()),
+  range: v.optional(v.object({ filename: v.string(), start: v.object({ line: v.number() }) })),
+});
+
+export type Diagnostic = v.InferOutput<typeof DiagnosticSchema>;
+
+/** What the messages of an error point to: what to do about it. */
+const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
+  [
+    /x509: .*(unknown authority|not trusted|is not standards compliant)/,
+    "Set PM_TLS_CA to a copy of the node's /etc/pve/pve-root-ca.pem, or PM_TLS_FINGERPRINT",
+  ],
+  [
+    /x509: .*(doesn't contain any IP SANs|is valid for)/,
+    "Use in PM_API_URL a name or address that the node's certificate carries",
+  ],
+  [/\b401\b|authentication failure|no such token/i, "Check PM_API_TOKEN_ID and PM_API_TOKEN_SECRET"],
+  [
+    /\b403\b|Permission check failed/,
+    "Give the token the privilege named above on the path named above; with privilege separation it needs its own permissions",
+  ],
+  [
+    /connection refused|no such host|i\/o timeout|no route to host|network is unreachable/,
+    "Check PM_API_URL, and that the node is up and reachable from here",
+  ],
+  [
+    /lock file|checksums? previously recorded|doesn't match any of the checksums/i,
+    "The provider's lock file was written for another build of it: remove .terraform.lock.hcl in the environment's folder (it is not in Git) and run this again",
+  ],
+  [
+    /Backend (configuration changed|initialization required)|Reconfigure/i,
+    "The state was set up elsewhere: tofu init -migrate-state, or -reconfigure, in the environment's folder",
+  ],
+];
+
+/** Whoever wrote the configuration has to change it; nothing was started. */
+const WRONG_CONFIGURATION =
+  /^(Invalid value for variable|No value for required variable|Invalid value for input variable)$/;
+
+/**
+ * The error for what tofu reported.
+ * @param what the task's own words for what failed: "k3s-single cannot be planned"
+ * @param diagnostics everything it said; warnings are left out
+ * @param otherwise why, when it said nothing: the last lines of its stderr
+ */
+export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], otherwise: string): TaskError {
+  const errors = diagnostics.filter((each) => each.severity === "error");
+  const lock = errors.map(lockHolder).find((each) => each !== undefined);
+  if (lock !== undefined) return lock;
+  const why = errors.map(explain).join("\n\n") || otherwise.trim() || "it gave no reason";
+  const todo = HINTS.flatMap(([pattern, line]) => (pattern.test(why) ? [line] : []));
+  const wrong = errors.length > 0 && errors.every(({ summary }) => WRONG_CONFIGURATION.test(summary));
+  const names = errors.flatMap(({ summary, detail }) =>
+    summary === "No value for required variable" ? [/variable "([\w-]+)"/.exec(detail)?.[1] ?? ""] : [],
+  );
+  if (names.length > 0) {
+    todo.push(
+      `Set ${names.join(", ")} in terraform/globals.tfvars; globals.tfvars.example explains the values`,
+    );
+  }
+  return new (wrong ? UsageError : TaskError)({ what, why, todo });
+}
+
+/** One diagnostic as a person reads it: its words, then where. */
+export function explain({ summary, detail, address, range }: Diagnostic): string {
+  const words = detail
+    .replace(/\n*This was checked by the validation rule at [^\n]*/g, "")
+    .replace(/\n*Use a -var or -var-file command line argument[^\n]*/g, "")
+    .trim();
+  // Rules of our own say it all themselves.
+  const own =
+    /^(Invalid value for variable|Resource (pre|post)condition failed|Check block assertion failed)$/;
+  const text = words === "" ? summary : own.test(summary) ? words : `${summary}\n${words}`;
+  const where = [address, range === undefined ? undefined : `${range.filename}:${range.start.line}`]
+    .filter((each) => each !== undefined)
+    .join(", ");
+  return where === "" ? text : `${text}\n(${where})`;
+}
+
+/** @see https://opentofu.org/docs/language/state/locking/ */
+function lockHolder({ summary, detail }: Diagnostic): TaskError | undefined {
+  if (!/acquiring the state lock/i.test(summary)) return undefined;
+  const field = (name: string): string =>
+    new RegExp(`^\\s*${name}:\\s*(.*)$`, "m").exec(detail)?.[1]?.trim() || "unknown";
+  return new TaskError({
+    what: "The state is locked: somebody else is planning or changing this environment",
+    why: `${field("Who")} has held it since ${field("Created")} (${field("Operation")}, lock ${field("ID")}, ${field("Path")})`,
+    todo: [
+      "Wait until that is done and run this again",
+      `Only if that process is gone for certain: tofu force-unlock ${field("ID")} in the environment's folder`,
+    ],
+  });
+}

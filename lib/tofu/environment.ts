@@ -1,0 +1,36 @@
+import { childEnv } from "../process.ts";
+
+/** What a child needs besides the inherited environment. */
+export interface TofuEnvironment {
+  /** CLI configuration with the provider mirror; the only one that counts, whatever the user's says. */
+  readonly cliConfigFile: string;
+  /** Secret values of variables by name; they exist in the child's environment alone. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** Bundle of trusted authorities. */
+  readonly trustFile?: string;
+  /** Instead of .terraform in the environment's folder. */
+  readonly dataDir?: string;
+}
+
+/**
+ * The environment for tofu and its providers: the inherited one without anything that steers them (TF_*, TOFU_*,
+ * PROXMOX_VE_*), and what we set ourselves.
+ */
+export function tofuEnv({ cliConfigFile, secrets, trustFile, dataDir }: TofuEnvironment): NodeJS.ProcessEnv {
+  const env = childEnv({
+    TF_CLI_CONFIG_FILE: cliConfigFile,
+    TF_IN_AUTOMATION: "1",
+    TF_INPUT: "0",
+    // A workspace that somebody selected here by hand would lead to another state.
+    TF_WORKSPACE: "default",
+    CHECKPOINT_DISABLE: "1",
+    ...(dataDir === undefined ? {} : { TF_DATA_DIR: dataDir }),
+    ...(trustFile === undefined ? {} : { SSL_CERT_FILE: trustFile }),
+  });
+  // The provider takes each setting that its configuration leaves open from here.
+  for (const name of Object.keys(env)) {
+    if (name.startsWith("PROXMOX_VE_")) delete env[name];
+  }
+  for (const [name, value] of Object.entries(secrets ?? {})) env[`TF_VAR_${name}`] = value;
+  return env;
+}

@@ -1,0 +1,43 @@
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { UsageError } from "../errors.ts";
+
+/** The environments there are: folders of terraform/envs with HCL in them. */
+export async function listEnvironments(root: string): Promise<string[]> {
+  const base = join(root, "terraform", "envs");
+  const entries = existsSync(base) ? await readdir(base, { withFileTypes: true }) : [];
+  const names: string[] = [];
+  for (const entry of entries.filter((each) => each.isDirectory())) {
+    const files = await readdir(join(base, entry.name));
+    if (files.some((file) => file.endsWith(".tf"))) names.push(entry.name);
+  }
+  return names.sort();
+}
+
+/**
+ * The folder of an environment.
+ * @param root the repository's folder
+ * @param name for example "k3s-single"
+ * @throws {UsageError} listing the environments there are
+ */
+export async function environmentDirectory(root: string, name: string): Promise<string> {
+  const names = await listEnvironments(root);
+  if (!names.includes(name)) {
+    throw new UsageError({
+      what: `There is no environment "${name}"`,
+      why: `terraform/envs has ${names.length === 0 ? "none" : names.join(", ")}`,
+      todo: [
+        ...(names[0] === undefined ? [] : [`Use --env ${names[0]}`]),
+        `Or make it: a copy of another one in terraform/envs/${name}, with a name and an address of its own`,
+      ],
+    });
+  }
+  return join(root, "terraform", "envs", name);
+}
+
+/** terraform/globals.tfvars when it is there: values that all environments share. */
+export function globalVarFiles(root: string): string[] {
+  const file = join(root, "terraform", "globals.tfvars");
+  return existsSync(file) ? [file] : [];
+}

@@ -1,0 +1,24 @@
+export {
+  type PlanOptions,
+  type Progress,
+  type SavedPlan,
+  Tofu,
+  type TofuOptions,
+  type VariableValue,
+} from "./cli.ts";
+export { describePlan, titleOf } from "./describe.ts";
+export { environmentDirectory, globalVarFiles, listEnvironments } from "./environments.ts";
+export type { TofuEvent } from "./events.ts";
+export {
+  addressesToClaim,
+  type Guest,
+  lossesIn,
+  nameOf,
+  needsGuests,
+  refuseConflicts,
+  refuseLosses,
+  refuseShrinking,
+} from "./guards.ts";
+export { type Plan, type PlannedAction, type PlannedChange, type PlannedVm, parsePlan } from "./plan.ts";
+export type { ManagedVm } from "./state.ts";
+export { trustBundle } from "./trust.ts";
