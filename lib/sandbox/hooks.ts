@@ -1,6 +1,5 @@
-import type { Dispatch } from "./api/types.ts";
-import type { GuestVm } from "./world/types.ts";
-import type { World } from "./world/world.ts";
+import type { Dispatch } from "./calls.ts";
+import type { GuestVm, World } from "./world/index.ts";
 
 /** The agent's commands that the API passes on; the names are the API's. */
 export type AgentCommand =

@@ -1,4 +1,4 @@
-import type { Task } from "../world/types.ts";
+import type { Task } from "./world/index.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 

@@ -1,0 +1,34 @@
+import type { ApiAnswer, Caller } from "../calls.ts";
+import type { GuestRuntime } from "../hooks.ts";
+import type { Params } from "../schema/index.ts";
+import type { Task, TaskRequest, World } from "../world/index.ts";
+
+/** What a route's handler has at hand. */
+export interface CallContext {
+  readonly world: World;
+  readonly guests: GuestRuntime;
+  readonly caller: Caller;
+  /** Accepted by the schema, those of the path included. */
+  readonly params: Params;
+  /** See `ApiRequest.onLog`. */
+  readonly onLog: (line: string) => void;
+}
+
+export type Handler = (call: CallContext) => Promise<ApiAnswer> | ApiAnswer;
+
+/** Handlers by "METHOD /path/{parameter}", as the schema writes paths. */
+export type RouteTable = Readonly<Record<string, Handler>>;
+
+/** An answer that is complete. */
+export function answer(data: unknown, extra?: Readonly<Record<string, unknown>>): ApiAnswer {
+  return extra === undefined ? { data } : { data, extra };
+}
+
+/** Start a worker in the caller's name; the answer is its UPID. */
+export function startTask(
+  { world, caller, onLog }: CallContext,
+  request: Pick<TaskRequest, "type" | "id" | "run">,
+): ApiAnswer {
+  const task: Task = world.tasks.start({ ...request, user: caller.user, token: caller.token, onLog });
+  return { data: task.upid, task };
+}
