@@ -22,6 +22,10 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
     /x509: .*(doesn't contain any IP SANs|is valid for)/,
     "Use in PM_API_URL a name or address that the node's certificate carries",
   ],
+  [
+    /There is no template|shows no template at all/,
+    "Make it first: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one",
+  ],
   [/\b401\b|authentication failure|no such token/i, "Check PM_API_TOKEN_ID and PM_API_TOKEN_SECRET"],
   [
     /\b403\b|Permission check failed/,
@@ -32,7 +36,11 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
     "Check PM_API_URL, and that the node is up and reachable from here",
   ],
   [
-    /lock file|checksums? previously recorded|doesn't match any of the checksums/i,
+    /can't lock file|VM is locked/,
+    "Another task on the node holds the VM (a backup, a migration, a clone): wait until it is done and run this again",
+  ],
+  [
+    /dependency lock|checksums? previously recorded|doesn't match any of the checksums/i,
     "The provider's lock file was written for another build of it: remove .terraform.lock.hcl in the environment's folder (it is not in Git) and run this again",
   ],
   [

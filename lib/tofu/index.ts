@@ -19,6 +19,8 @@ export {
   refuseLosses,
   refuseShrinking,
 } from "./guards.ts";
+export { leftovers } from "./leftovers.ts";
 export { type Plan, type PlannedAction, type PlannedChange, type PlannedVm, parsePlan } from "./plan.ts";
+export { TofuSession } from "./session.ts";
 export type { ManagedVm } from "./state.ts";
 export { trustBundle } from "./trust.ts";
