@@ -1,6 +1,6 @@
 terraform {
   # Validations that look at other variables (the gateway at the address) and mocked providers in tests need this.
-  required_version = ">= 1.9.0"
+  required_version = ">= 1.10.0"
 
   required_providers {
     proxmox = {
