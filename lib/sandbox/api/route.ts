@@ -1,5 +1,6 @@
 import type { ApiAnswer, Caller } from "../calls.ts";
 import type { GuestRuntime } from "../hooks.ts";
+import type { Guard } from "../permissions.ts";
 import type { Params } from "../schema/index.ts";
 import type { Task, TaskRequest, World } from "../world/index.ts";
 
@@ -31,4 +32,9 @@ export function startTask(
 ): ApiAnswer {
   const task: Task = world.tasks.start({ ...request, user: caller.user, token: caller.token, onLog });
   return { data: task.upid, task };
+}
+
+/** What the caller's privileges are checked against. */
+export function guardOf({ world, caller }: CallContext): Guard {
+  return { access: world.access, caller };
 }

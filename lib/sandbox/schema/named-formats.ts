@@ -34,3 +34,10 @@ const NAMED: Readonly<Record<string, PropertySchemas>> = {
 export function named(format: unknown): PropertySchemas | undefined {
   return typeof format === "string" && Object.hasOwn(NAMED, format) ? NAMED[format] : undefined;
 }
+
+/** The same for a format that must be known. */
+export function namedKeys(format: string): PropertySchemas {
+  const keys = named(format);
+  if (keys === undefined) throw new Error(`no property string is called ${format}`);
+  return keys;
+}

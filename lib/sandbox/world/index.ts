@@ -1,5 +1,12 @@
 /** The state of the embedded node, on disk. */
-export { AccessControl, type AccessData, type AclEntry, hashSecret, type User } from "./access.ts";
+export {
+  AccessControl,
+  type AccessData,
+  type AclEntry,
+  type ApiToken,
+  hashSecret,
+  type User,
+} from "./access.ts";
 export { readIfThere, removeIfThere, writeFileAtomic, writeJsonAtomic } from "./atomic-file.ts";
 export { type NodeFiles, OutsideNodeError } from "./node-files.ts";
 export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";

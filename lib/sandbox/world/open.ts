@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AccessControl, type AccessData } from "./access.ts";
 import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
 import { NodeFiles } from "./node-files.ts";
+import { NodeStatistics } from "./statistics.ts";
 import { StorageStore } from "./storages.ts";
 import { TaskStore } from "./tasks.ts";
 import type { Storage } from "./types.ts";
@@ -58,11 +59,13 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
     }
   }
   const bootedAt = Date.now();
+  const vms = new VmStore(files.toHost(`/etc/pve/nodes/${facts.node}/qemu-server`), join(state, "vms"));
   return {
     dir,
     ...facts,
     files,
-    vms: new VmStore(files.toHost(`/etc/pve/nodes/${facts.node}/qemu-server`), join(state, "vms")),
+    vms,
+    statistics: new NodeStatistics(() => vms.list().map((vm) => vm.vmid)),
     storages: new StorageStore(facts.storages, files),
     tasks: new TaskStore(join(state, "tasks"), facts.node, bootedAt, options.timeScale ?? DEFAULT_TIME_SCALE),
     access: new AccessControl(join(state, "access.json"), plan.access),

@@ -1,5 +1,6 @@
 import type { AccessControl } from "./access.ts";
 import type { NodeFiles } from "./node-files.ts";
+import type { NodeStatistics } from "./statistics.ts";
 import type { StorageStore } from "./storages.ts";
 import type { TaskStore } from "./tasks.ts";
 import type { VmStore } from "./vms.ts";
@@ -15,6 +16,7 @@ export interface World {
   readonly storages: StorageStore;
   readonly tasks: TaskStore;
   readonly access: AccessControl;
+  readonly statistics: NodeStatistics;
   readonly bridges: readonly Bridge[];
   /** Physical limits that the node states and enforces. */
   readonly hardware: Hardware;

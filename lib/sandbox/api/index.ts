@@ -1,0 +1,3 @@
+/** The node's API: the dispatcher for whoever is on the node, and the HTTPS server for everybody else. */
+export { createDispatch } from "./dispatch.ts";
+export { routes } from "./routes/index.ts";

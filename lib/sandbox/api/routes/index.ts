@@ -1,0 +1,23 @@
+import type { RouteTable } from "../route.ts";
+import { accessRoutes } from "./access.ts";
+import { clusterRoutes } from "./cluster.ts";
+import { nodeRoutes } from "./nodes.ts";
+import { qemuRoutes } from "./qemu.ts";
+import { qemuAgentRoutes } from "./qemu-agent.ts";
+import { qemuConfigRoutes } from "./qemu-config.ts";
+import { qemuStatusRoutes } from "./qemu-status.ts";
+import { storageRoutes } from "./storage.ts";
+import { taskRoutes } from "./tasks.ts";
+
+/** Everything that the sandbox answers. */
+export const routes: RouteTable = {
+  ...accessRoutes,
+  ...clusterRoutes,
+  ...nodeRoutes,
+  ...qemuRoutes,
+  ...qemuAgentRoutes,
+  ...qemuConfigRoutes,
+  ...qemuStatusRoutes,
+  ...storageRoutes,
+  ...taskRoutes,
+};

@@ -1,0 +1,93 @@
+import { failure } from "../calls.ts";
+import { demand, type Guard } from "../permissions.ts";
+import type { Privilege, VmConfig } from "../world/index.ts";
+import { isCdrom, isDriveKey, isUnusedKey, parseDrive } from "./drives.ts";
+import { isNicKey } from "./network.ts";
+
+const OPTIONS: readonly (readonly [Privilege, readonly string[]])[] = [
+  ["VM.Config.CPU", ["affinity", "cores", "cpu", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus"]],
+  ["VM.Config.Memory", ["allow-ksm", "balloon", "memory", "shares"]],
+  [
+    "VM.Config.HWType",
+    ["acpi", "audio0", "hotplug", "kvm", "machine", "rng0", "scsihw", "smbios1", "tablet", "vga", "watchdog"],
+  ],
+  [
+    "VM.Config.Options",
+    [
+      "agent",
+      "autostart",
+      "bios",
+      "description",
+      "keyboard",
+      "localtime",
+      "migrate_downtime",
+      "migrate_speed",
+      "name",
+      "onboot",
+      "ostype",
+      "protection",
+      "reboot",
+      "startdate",
+      "startup",
+      "tags",
+      "tdf",
+      "template",
+      "vmgenid",
+    ],
+  ],
+  ["VM.Config.Disk", ["boot", "bootdisk", "vmstatestorage"]],
+  [
+    "VM.Config.Cloudinit",
+    ["cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "nameserver", "searchdomain", "sshkeys"],
+  ],
+  ["VM.PowerMgmt", ["freeze"]],
+];
+
+const PRIVILEGE_OF = new Map(OPTIONS.flatMap(([privilege, keys]) => keys.map((key) => [key, privilege])));
+
+/**
+ * Check that the caller may set or delete options of a VM. Which privilege a drive needs depends on what it is.
+ * @param changes the options that are set; those to be deleted are looked up in `current`
+ * @throws {ApiError} 403, or 500 for what only root may set
+ */
+export function demandOptions(
+  guard: Guard,
+  vmid: number,
+  changes: VmConfig,
+  deletions: readonly string[],
+  current: VmConfig,
+): void {
+  const needed = [
+    ...deletions.map((key) => privilegeOf(guard, key, current[key])),
+    ...Object.entries(changes).map(([key, value]) => privilegeOf(guard, key, value)),
+  ];
+  for (const privilege of needed) {
+    if (privilege !== undefined) demand(guard, `/vms/${vmid}`, [privilege]);
+  }
+}
+
+function privilegeOf(guard: Guard, key: string, value: string | undefined): Privilege | undefined {
+  if (isRoot(guard)) return undefined;
+  if (isDriveKey(key)) return isCdromText(key, value) ? "VM.Config.CDROM" : "VM.Config.Disk";
+  if (key === "cdrom") return "VM.Config.CDROM";
+  if (isUnusedKey(key)) return "VM.Config.Disk";
+  if (isNicKey(key)) return "VM.Config.Network";
+  if (/^ipconfig\d+$/.test(key)) return "VM.Config.Cloudinit";
+  if (/^numa\d+$/.test(key)) return "VM.Config.CPU";
+  if (/^serial\d+$/.test(key) && (value === undefined || value === "socket")) return "VM.Config.HWType";
+  const privilege = PRIVILEGE_OF.get(key);
+  if (privilege === undefined) throw failure(`only root can set '${key}' config`);
+  return privilege;
+}
+
+/** Only the user in person: root's tokens are checked like everybody else's. */
+export function isRoot({ caller }: Guard): boolean {
+  return caller.user === "root@pam" && caller.token === undefined;
+}
+
+/** A drive that is asked for as STORAGE:cloudinit becomes a CD-ROM. */
+function isCdromText(key: string, value: string | undefined): boolean {
+  if (value === undefined) return false;
+  const drive = parseDrive(key, value);
+  return isCdrom(drive) || drive.file?.endsWith(":cloudinit") === true;
+}
