@@ -1,3 +1,4 @@
+import type { TofuEvent } from "./events.ts";
 import type { Plan, PlannedChange, PlannedVm } from "./plan.ts";
 
 /** What each reason of tofu means to the person who reads it. */
@@ -59,6 +60,24 @@ export function reasonOf({ reason, attributes }: PlannedChange): string | undefi
   const forcing = attributes.filter(({ replaces }) => replaces).map(({ path }) => path);
   if (forcing.length > 0) return `${forcing.join(", ")} cannot be changed in a VM that exists`;
   return reason === undefined ? undefined : (REASONS[reason] ?? reason.replaceAll("_", " "));
+}
+
+const DOING: Readonly<Record<string, string>> = {
+  create: "making it",
+  update: "changing it",
+  delete: "destroying it",
+};
+
+/**
+ * What an apply is doing right now, with the VM's name and for how long already.
+ * @returns undefined for what nobody waits for
+ */
+export function describeProgress({ changes }: Plan, event: TofuEvent): string | undefined {
+  if (event.kind !== "resource" || DOING[event.action] === undefined) return undefined;
+  const { address, action, state, seconds } = event;
+  const change = changes.find((each) => each.address === address);
+  const what = state === "done" || state === "failed" ? state : DOING[action];
+  return `${change === undefined ? address : titleOf(change)}: ${what}${seconds ? `, ${seconds} s` : ""}`;
 }
 
 function describeVm(vm: PlannedVm): string[] {

@@ -6,7 +6,7 @@ export {
   type TofuOptions,
   type VariableValue,
 } from "./cli.ts";
-export { describePlan, titleOf } from "./describe.ts";
+export { describePlan, describeProgress, titleOf } from "./describe.ts";
 export { environmentDirectory, globalVarFiles, listEnvironments } from "./environments.ts";
 export type { TofuEvent } from "./events.ts";
 export {
