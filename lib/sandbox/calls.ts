@@ -1,3 +1,4 @@
+import type { RawValue } from "./schema/index.ts";
 import type { Task } from "./world/index.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
@@ -18,15 +19,13 @@ export function authId(caller: Caller): string {
   return caller.token === undefined ? caller.user : `${caller.user}!${caller.token}`;
 }
 
-export type ParamValue = string | number | boolean;
-
 /** One call of the API, however it came in. */
 export interface ApiRequest {
   readonly method: Method;
   /** Below /api2/json, for example "/nodes/pve/qemu/100/config"; its parts may be percent-encoded. */
   readonly path: string;
   /** As given by the client: the dispatcher checks them against the schema. */
-  readonly params?: Readonly<Record<string, ParamValue>>;
+  readonly params?: Readonly<Record<string, RawValue>>;
   readonly caller: Caller;
   /** Receives each line that the operation or its task logs, as `qm` shows them. */
   readonly onLog?: (line: string) => void;

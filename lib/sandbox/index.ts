@@ -30,7 +30,7 @@ export interface StartOptions {
 }
 
 /** Exit code of a sandbox process that found another one serving its directory. */
-export const EXIT_ALREADY_SERVED = 75;
+const EXIT_ALREADY_SERVED = 75;
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;

@@ -5,4 +5,4 @@ export { isVmOption, optionSchema, routeNames, routeSchema } from "./lookup.ts";
 export { namedKeys } from "./named-formats.ts";
 export { type PropertyValues, parsePropertyString, printPropertyString } from "./property-string.ts";
 export type { ParameterSchema, PermissionCheck, PropertySchemas, RouteSchema } from "./types.ts";
-export { Params, validate } from "./validate.ts";
+export { Params, type RawValue, validate } from "./validate.ts";

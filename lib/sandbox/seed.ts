@@ -1,0 +1,83 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { hashSecret, type Privilege, readIfThere, type WorldPlan, writeFileAtomic } from "./world/index.ts";
+
+/** Names of what a new sandbox comes with. */
+export const NAMES = {
+  node: "pve",
+  user: "homelab@pve",
+  token: "tasks",
+  storage: "vmdata",
+  isoStorage: "local",
+  bridge: "vmbr0",
+} as const;
+
+/** What OpenTofu needs on the VMs: measured on a real node by taking each privilege away. */
+const VM_PRIVILEGES: readonly Privilege[] = [
+  "VM.Allocate",
+  "VM.Audit",
+  "VM.Clone",
+  "VM.Config.CDROM",
+  "VM.Config.CPU",
+  "VM.Config.Cloudinit",
+  "VM.Config.Disk",
+  "VM.Config.HWType",
+  "VM.Config.Memory",
+  "VM.Config.Network",
+  "VM.Config.Options",
+  "VM.GuestAgent.Audit",
+  "VM.PowerMgmt",
+];
+
+/** The world of a new sandbox: like a small real node, with one token that may do what the tasks do and no more. */
+export function sandboxPlan(tokenSecret: string): WorldPlan {
+  const tokenId = `${NAMES.user}!${NAMES.token}`;
+  const grants = {
+    HomelabVms: "/vms",
+    HomelabStorage: "/storage",
+    HomelabNetwork: "/sdn/zones/localnetwork",
+  };
+  return {
+    node: NAMES.node,
+    storages: [
+      {
+        id: NAMES.isoStorage,
+        type: "dir",
+        path: "/var/lib/vz",
+        content: ["backup", "iso", "vztmpl", "snippets", "import", "images", "rootdir"],
+      },
+      { id: NAMES.storage, type: "dir", path: "/var/lib/vmdata", content: ["images", "rootdir"] },
+    ],
+    bridges: [{ name: NAMES.bridge, cidr: "10.23.45.2/24", gateway: "10.23.45.1" }],
+    access: {
+      users: [
+        { userid: "root@pam", tokens: {} },
+        {
+          userid: NAMES.user,
+          comment: "the tasks",
+          tokens: { [NAMES.token]: { privsep: true, secretHash: hashSecret(tokenSecret) } },
+        },
+      ],
+      roles: {
+        HomelabVms: VM_PRIVILEGES,
+        HomelabStorage: ["Datastore.AllocateSpace", "Datastore.Audit"],
+        HomelabNetwork: ["SDN.Use"],
+      },
+      // A token with privileges of its own has those that both it and its user have.
+      acl: Object.entries(grants).flatMap(([roleid, path]) => [
+        { path, type: "user" as const, ugid: NAMES.user, roleid, propagate: true },
+        { path, type: "token" as const, ugid: tokenId, roleid, propagate: true },
+      ]),
+    },
+  };
+}
+
+/** The token's secret, made once for each sandbox. */
+export function tokenSecret(dir: string): string {
+  const file = join(dir, "state", "token-secret");
+  const known = readIfThere(file)?.trim();
+  if (known) return known;
+  const secret = randomUUID();
+  writeFileAtomic(file, `${secret}\n`);
+  return secret;
+}
