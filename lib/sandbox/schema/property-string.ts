@@ -27,16 +27,32 @@ export function parsePropertyString(text: string, schemas: PropertySchemas, name
   return values;
 }
 
-/** Write a property string: the default key's value first, then the keys by name. */
+/**
+ * Write a property string: the default key's value first, then the keys by name. Where a key names another one's value
+ * ("model=virtio,macaddr=X"), both are written as one ("virtio=X"), which comes first.
+ */
 export function printPropertyString(values: PropertyValues, schemas: PropertySchemas): string {
-  const entries = Object.entries(values);
-  const isDefault = ([key]: [string, string]): boolean => schemas[key]?.default_key === 1;
-  const first = entries.filter(isDefault).map(([, value]) => value);
-  const folded = foldAliases(
-    entries.filter((entry) => !isDefault(entry)),
-    schemas,
+  const folded = Object.entries(schemas).find(
+    ([key, { alias, keyAlias }]) =>
+      alias !== undefined &&
+      keyAlias !== undefined &&
+      values[keyAlias] === key &&
+      values[alias] !== undefined,
   );
-  return [...first, ...folded.sort()].join(",");
+  const [name, { alias = "", keyAlias = "" } = {}] = folded ?? [];
+  const first = name === undefined ? [] : [`${name}=${values[alias]}`];
+  const rest = Object.entries(values).filter(
+    ([key]) => folded === undefined || (key !== alias && key !== keyAlias),
+  );
+  const isDefault = ([key]: [string, string]): boolean => schemas[key]?.default_key === 1;
+  return [
+    ...first,
+    ...rest.filter(isDefault).map(([, value]) => value),
+    ...rest
+      .filter((entry) => !isDefault(entry))
+      .map(([key, value]) => `${key}=${value}`)
+      .sort(),
+  ].join(",");
 }
 
 function split(text: string, schemas: PropertySchemas): Record<string, string> {
@@ -64,22 +80,6 @@ function split(text: string, schemas: PropertySchemas): Record<string, string> {
     }
   }
   return values;
-}
-
-/** "model=virtio,macaddr=X" is written "virtio=X". */
-function foldAliases(entries: readonly [string, string][], schemas: PropertySchemas): string[] {
-  const values = Object.fromEntries(entries);
-  const folding = Object.entries(schemas).find(
-    ([key, { alias, keyAlias }]) =>
-      alias !== undefined &&
-      keyAlias !== undefined &&
-      values[keyAlias] === key &&
-      values[alias] !== undefined,
-  );
-  if (folding === undefined) return entries.map(([key, value]) => `${key}=${value}`);
-  const [key, { alias, keyAlias }] = folding;
-  const rest = entries.filter(([name]) => name !== alias && name !== keyAlias);
-  return [`${key}=${values[alias ?? ""]}`, ...rest.map(([name, value]) => `${name}=${value}`)];
 }
 
 /** The words that the server takes for true and false. */

@@ -1,5 +1,4 @@
 import { mkdirSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
 import { join } from "node:path";
 import { AccessControl, type AccessData } from "./access.ts";
 import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
@@ -35,6 +34,8 @@ interface NodeFacts {
   readonly hardware: Hardware;
 }
 
+/** A VM takes nothing of it really, so that the node need not be as small as the machine that it runs on. */
+const ROOMY_HARDWARE: Hardware = { cpus: 16, memory: 64 * 1024 ** 3 };
 const DEFAULT_TIME_SCALE = 0.005;
 /** What every node has besides its storages. */
 const NODE_DIRECTORIES = ["/root", "/tmp", "/etc/pve", "/var/log", "/var/lib"];
@@ -76,7 +77,7 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
 function readFacts(file: string, plan: WorldPlan): NodeFacts {
   const text = readIfThere(file);
   if (text !== undefined) return JSON.parse(text) as NodeFacts;
-  const hardware = plan.hardware ?? { cpus: Math.max(8, availableParallelism()), memory: totalmem() };
+  const hardware = plan.hardware ?? ROOMY_HARDWARE;
   const facts: NodeFacts = { node: plan.node, storages: plan.storages, bridges: plan.bridges, hardware };
   writeJsonAtomic(file, facts);
   return facts;
