@@ -1,4 +1,5 @@
 import { ARCHITECTURES, parseImageName, parseK3sVersion } from "../image-name.ts";
+import { pins } from "../pins.ts";
 import * as parse from "./parse.ts";
 
 /** One setting: the single source of its validation, help, .env.example entry, prompt and mapping to the tools. */
@@ -175,7 +176,7 @@ export const SETTINGS = {
     group: IMAGE,
     about: "AlmaLinux major version",
     example: "9",
-    fallback: "9",
+    fallback: pins.almaLinux.major,
     parse: parse.oneOf("9"),
   }),
   ARCH: setting({
@@ -190,7 +191,7 @@ export const SETTINGS = {
     about: "k3s version inside the image",
     where: "https://github.com/k3s-io/k3s/releases",
     example: "v1.28.5+k3s1",
-    fallback: "v1.35.6+k3s1",
+    fallback: pins.k3s.version,
     parse: (text: string) => {
       parseK3sVersion(text);
       return text;

@@ -1,4 +1,4 @@
+export { formatDuration } from "../duration.ts";
 export { type Command, defineCommand, type TaskContext } from "./command.ts";
-export { formatDuration } from "./duration.ts";
 export { main, ROOT } from "./main.ts";
 export type { Reporter, Step, StepControl, StepEvent } from "./step.ts";

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,6 +26,8 @@ export async function main<
   if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(url)) return;
   const argv = process.argv.slice(2);
   const interrupt = new AbortController();
+  // Many steps and children listen to the one signal of a run; that is no leak.
+  setMaxListeners(0, interrupt.signal);
   const onSignal = (): void => {
     if (interrupt.signal.aborted) {
       process.stderr.write("\nStopped at once: what was under way is left as it is.\n");

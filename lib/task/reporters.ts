@@ -1,4 +1,4 @@
-import { formatDuration } from "./duration.ts";
+import { formatDuration } from "../duration.ts";
 import type { Reporter, StepEvent } from "./step.ts";
 
 /** How often a step's live line is repeated where it cannot be overwritten. */

@@ -5,10 +5,10 @@ import {
   type ListrTask,
   ProcessOutput,
 } from "listr2";
+import { formatDuration } from "../duration.ts";
 import { InterruptedError, messageOf, TaskError } from "../errors.ts";
 import { redact } from "../secrets.ts";
 import { type Asker, askIn } from "./ask.ts";
-import { formatDuration } from "./duration.ts";
 import type { Reporter, Step, StepControl } from "./step.ts";
 import { UndoScope } from "./undo.ts";
 

@@ -1,0 +1,35 @@
+/**
+ * Every version in one place. A test compares README, HCL and kustomizations with it; Renovate opens the updates.
+ * A checksum stands here only where it is known; downloads are verified against their publisher's checksum file.
+ */
+export const pins = {
+  // renovate: datasource=github-releases depName=opentofu/opentofu
+  tofu: "1.12.6",
+  // renovate: datasource=github-releases depName=bpg/terraform-provider-proxmox
+  providerProxmox: "0.111.1",
+  // renovate: datasource=github-releases depName=kubernetes-sigs/kustomize extractVersion=^kustomize/v(?<version>.*)$
+  kustomize: "5.8.2",
+  // renovate: datasource=github-releases depName=helm/helm
+  helm: "3.22.0",
+  /** kubectl, and the control plane of the sandbox. */
+  // renovate: datasource=github-releases depName=kubernetes/kubernetes
+  kubernetes: "1.35.4",
+  // renovate: datasource=github-releases depName=etcd-io/etcd
+  etcd: "3.6.5",
+  // renovate: datasource=github-releases depName=kubernetes-sigs/kwok
+  kwok: "0.7.0",
+  argocd: {
+    // renovate: datasource=github-releases depName=argoproj/argo-cd
+    version: "3.5.7",
+    /** sha256 of manifests/install.yaml; renew it together with the version. */
+    manifestsSha256: "09bfbb9041b4a8503c6e4fa22cf41c403fa62be17526de353648a4551f5beb77",
+  },
+  k3s: {
+    // renovate: datasource=github-releases depName=k3s-io/k3s
+    version: "v1.35.6+k3s1",
+  },
+  almaLinux: { major: "9" },
+  charts: {
+    phpipam: { version: "1.0.1", repository: "https://nullconfig.github.io/phpipam/stable" },
+  },
+} as const;

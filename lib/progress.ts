@@ -1,0 +1,34 @@
+import { formatDuration } from "./duration.ts";
+
+/** How far a transfer has come. */
+export interface Transferred {
+  readonly bytes: number;
+  /** All bytes, where they are known. */
+  readonly total?: number | undefined;
+  /** Seconds since it began. */
+  readonly seconds: number;
+}
+
+/** "412 MiB of 2.0 GiB · 20 % · 103 MiB/s · 16 s left". */
+export function transferLine({ bytes, total, seconds }: Transferred): string {
+  const rate = seconds > 0 ? bytes / seconds : 0;
+  const parts = [total === undefined ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(total)}`];
+  if (total !== undefined && total > 0) parts.push(`${Math.floor((bytes / total) * 100)} %`);
+  if (seconds >= 0.5) parts.push(`${formatBytes(rate)}/s`);
+  if (total !== undefined && seconds >= 1 && rate > 0 && bytes < total) {
+    parts.push(`${formatDuration(Math.ceil((total - bytes) / rate) * 1000)} left`);
+  }
+  return parts.join(" · ");
+}
+
+/** 2_147_483_648 → "2.0 GiB". */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}

@@ -1,0 +1,141 @@
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf, TaskError } from "../errors.ts";
+import { tryLock } from "../lock.ts";
+import { build } from "./build.ts";
+import { ToolCache } from "./cache.ts";
+import { download } from "./download.ts";
+import { findOnPath } from "./on-path.ts";
+import { RECIPES } from "./recipes.ts";
+import {
+  currentPlatform,
+  type Platform,
+  type Recipe,
+  type Tool,
+  type ToolName,
+  type ToolSource,
+} from "./tool.ts";
+
+export interface EnsureOptions {
+  readonly signal?: AbortSignal;
+  /** Told what is going on, line by line. */
+  readonly onProgress?: (line: string) => void;
+  /** The cache to use; the user's when it is left out. */
+  readonly cache?: ToolCache;
+  /** How the tool is got; the toolchain's own recipe when it is left out. */
+  readonly recipe?: Recipe;
+}
+
+/** Tools found or got earlier in this process. */
+const known = new Map<ToolName, Tool>();
+
+/**
+ * Find a tool without downloading or building anything: on PATH if its version fits, else in the cache.
+ */
+export async function locateTool(name: ToolName, options: EnsureOptions = {}): Promise<Tool | undefined> {
+  const usual = options.cache === undefined && options.recipe === undefined;
+  const before = usual ? known.get(name) : undefined;
+  if (before !== undefined) return before;
+  const { cache = new ToolCache(), recipe = RECIPES[name] } = options;
+  const tool =
+    (allowed("path") ? await findOnPath(name, recipe, join(cache.dir, "versions.json")) : undefined) ??
+    cache.find(name, recipe, currentPlatform());
+  if (tool !== undefined && usual) known.set(name, tool);
+  return tool;
+}
+
+/**
+ * Find a tool, else download its official release, else build it. Two processes never do the work twice: the second
+ * waits for the first. What is interrupted leaves nothing half-done.
+ * @throws {TaskError} when it cannot be had in any way
+ */
+export async function ensureTool(name: ToolName, options: EnsureOptions = {}): Promise<Tool> {
+  const found = await locateTool(name, options);
+  if (found !== undefined) return found;
+  const { cache = new ToolCache(), signal } = options;
+  for (let told = false; ; ) {
+    signal?.throwIfAborted();
+    const lock = tryLock(cache.lockFile(name));
+    if (lock.held) {
+      try {
+        // Whoever held the lock before us may have got it.
+        return (await locateTool(name, options)) ?? (await get(name, cache, options));
+      } finally {
+        lock.release();
+      }
+    }
+    if (!told) options.onProgress?.(`waiting for process ${lock.holder}, which is getting it`);
+    told = true;
+    await sleep(200, undefined, { ...(signal ? { signal } : {}) });
+  }
+}
+
+async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Promise<Tool> {
+  const { recipe = RECIPES[name], signal, onProgress } = options;
+  const platform = currentPlatform();
+  const { work, remove } = await cache.workDir(name);
+  const reasons: string[] = [];
+  try {
+    const release = allowed("download") ? recipe.release(platform) : undefined;
+    if (release !== undefined) {
+      try {
+        const file = await download(release, {
+          work,
+          checksumsFile: cache.checksumsFile,
+          signal,
+          onProgress,
+        });
+        return await cache.install(name, recipe, platform, { work, file, source: "download" });
+      } catch (error) {
+        signal?.throwIfAborted();
+        reasons.push(`Download: ${messageOf(error)}`);
+      }
+    }
+    if (allowed("build")) {
+      try {
+        const file = await build(recipe.build, {
+          work,
+          program: programOf(name, recipe),
+          signal,
+          onProgress,
+        });
+        return await cache.install(name, recipe, platform, { work, file, source: "build" });
+      } catch (error) {
+        signal?.throwIfAborted();
+        reasons.push(`Build: ${messageOf(error)}`);
+      }
+    }
+  } finally {
+    await remove();
+  }
+  throw notToBeHad(name, recipe, platform, reasons);
+}
+
+/** OpenTofu finds a provider by the name of its file. */
+function programOf(name: ToolName, recipe: Recipe): string {
+  return name === "provider-proxmox" ? `terraform-provider-proxmox_v${recipe.version}` : name;
+}
+
+/** HOMELAB_TOOLS limits where tools may come from: a comma-separated list of path, download, build. */
+function allowed(source: ToolSource): boolean {
+  const limit = process.env.HOMELAB_TOOLS;
+  return !limit || limit.split(",").includes(source);
+}
+
+function notToBeHad(
+  name: ToolName,
+  recipe: Recipe,
+  { os, arch }: Platform,
+  reasons: readonly string[],
+): TaskError {
+  const { onPath, version } = recipe;
+  return new TaskError({
+    what: `${name} ${version} (${recipe.about}) is not to be had for ${os}/${arch}`,
+    why: reasons.join("\n") || "Neither PATH, download nor build is allowed to give it (HOMELAB_TOOLS)",
+    todo: [
+      ...(onPath ? [`Install it yourself: any ${onPath.program} ${onPath.fitting} on PATH is taken`] : []),
+      "Or let this machine reach the release's host, or install Go 1.26 so that it can be built",
+      "$ npm run setup",
+    ],
+  });
+}

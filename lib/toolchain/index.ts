@@ -1,0 +1,14 @@
+export { pins } from "../pins.ts";
+export { ToolCache } from "./cache.ts";
+export { type EnsureOptions, ensureTool, locateTool } from "./ensure.ts";
+export { type ProviderMirror, providerMirror } from "./mirror.ts";
+export { toolSteps } from "./steps.ts";
+export {
+  currentPlatform,
+  TOOL_GROUPS,
+  TOOL_NAMES,
+  type Tool,
+  type ToolGroup,
+  type ToolName,
+  type ToolSource,
+} from "./tool.ts";

@@ -1,0 +1,66 @@
+import { access, constants, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join } from "node:path";
+import { childEnv, run } from "../process.ts";
+import { formatVersion, type Recipe, type Tool, type ToolName, versionIn } from "./tool.ts";
+
+/**
+ * A tool on PATH whose version fits. A program is asked for its version once: the answer is remembered for as long
+ * as the file does not change.
+ * @param memory file that keeps the answers
+ */
+export async function findOnPath(name: ToolName, recipe: Recipe, memory: string): Promise<Tool | undefined> {
+  const { onPath } = recipe;
+  if (onPath === undefined) return undefined;
+  const path = await which(onPath.program);
+  if (path === undefined) return undefined;
+  const answer = await versionOf(path, onPath.args, memory);
+  const version = versionIn(answer);
+  if (version === undefined || !onPath.fits(version)) return undefined;
+  return { name, version: formatVersion(version), path, source: "path" };
+}
+
+async function which(program: string): Promise<string | undefined> {
+  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
+    if (folder === "") continue;
+    const path = join(folder, program);
+    try {
+      await access(path, constants.X_OK);
+      if ((await stat(path)).isFile()) return path;
+    } catch {
+      // Not here.
+    }
+  }
+  return undefined;
+}
+
+async function versionOf(path: string, args: readonly string[], memory: string): Promise<string> {
+  const { mtimeMs, size } = await stat(path);
+  const key = `${path} ${mtimeMs} ${size}`;
+  const known = await readMemory(memory);
+  const before = known[key];
+  if (before !== undefined) return before;
+  const answer = await ask(path, args);
+  await mkdir(dirname(memory), { recursive: true });
+  const draft = `${memory}.${process.pid}`;
+  await writeFile(draft, JSON.stringify({ ...known, [key]: answer }));
+  await rename(draft, memory);
+  return answer;
+}
+
+/** What a program prints of its version; empty for one that does not even start. */
+async function ask(path: string, args: readonly string[]): Promise<string> {
+  try {
+    const env = childEnv({ CHECKPOINT_DISABLE: "1" });
+    return (await run(path, args, { env, timeoutMs: 10_000 })).stdout.slice(0, 400);
+  } catch {
+    return "";
+  }
+}
+
+async function readMemory(file: string): Promise<Record<string, string>> {
+  try {
+    return JSON.parse(await readFile(file, "utf8")) as Record<string, string>;
+  } catch {
+    return {};
+  }
+}

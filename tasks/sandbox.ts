@@ -1,0 +1,66 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { TaskError } from "../lib/errors.ts";
+import { type Sandbox, startSandbox } from "../lib/sandbox/index.ts";
+import { defineCommand, main } from "../lib/task/index.ts";
+
+export const sandbox = defineCommand({
+  name: "sandbox",
+  summary: "Run the embedded, simulated Proxmox node until Ctrl-C; other commands find it with --sandbox",
+  flags: {
+    reset: {
+      type: "boolean",
+      about: "begin with an empty node: its VMs, templates and cluster are removed first",
+    },
+  },
+  ownSandbox: true,
+  async run(context) {
+    const dir = join(context.root, ".homelab", "sandbox");
+    let node: Sandbox | undefined;
+    await context.steps([
+      {
+        title: "Empty the sandbox",
+        skip: () => (context.flags.reset ? false : "its state is kept (--reset removes it)"),
+        run: async ({ confirm, signal }) => {
+          if (!(await confirm(`Remove everything in ${dir}?`))) return;
+          // Whoever starts it holds its lock: nobody else can be serving the directory then.
+          const held = await startSandbox({ dir, signal });
+          if (held.attached) {
+            throw new TaskError({
+              what: "The sandbox is running",
+              why: "Its state cannot be removed under it",
+              todo: ["End it first: Ctrl-C where it runs"],
+            });
+          }
+          await held.stop();
+          await rm(dir, { recursive: true, force: true });
+        },
+      },
+      {
+        title: "Start the embedded node",
+        run: async ({ signal }) => {
+          node = await startSandbox({ dir, signal, ...(context.flags.verbose ? { log: context.note } : {}) });
+        },
+      },
+    ]);
+    if (node === undefined) return;
+    const { endpoints, attached } = node;
+    context.result(
+      [
+        "This is a sandbox: its Proxmox node and VMs are simulated, the Kubernetes in them is real but for its containers.",
+        `  API        ${endpoints.apiUrl}  (CA ${endpoints.caFile})`,
+        `  SSH        ssh -F ${endpoints.sshConfigFile} -p ${endpoints.sshPort} ${endpoints.sshUser}@${endpoints.sshHost}`,
+        `  Try        npm run deploy -- --sandbox --image FILE`,
+        attached ? "It was running before and goes on running." : "Ctrl-C ends it; its state stays.",
+      ].join("\n"),
+      { apiUrl: endpoints.apiUrl, caFile: endpoints.caFile, sshPort: endpoints.sshPort, dir },
+    );
+    if (attached) return;
+    await new Promise<void>((resolve) =>
+      context.signal.addEventListener("abort", () => resolve(), { once: true }),
+    );
+    await node.stop();
+  },
+});
+
+await main(import.meta.url, sandbox);

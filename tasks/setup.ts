@@ -1,0 +1,51 @@
+import { UsageError } from "../lib/errors.ts";
+import { defineCommand, main } from "../lib/task/index.ts";
+import {
+  TOOL_GROUPS,
+  TOOL_NAMES,
+  type Tool,
+  type ToolGroup,
+  type ToolName,
+  toolSteps,
+} from "../lib/toolchain/index.ts";
+
+export const setup = defineCommand({
+  name: "setup",
+  summary:
+    "Get the tools: from PATH where the version fits, else the official release, else built from source",
+  flags: {
+    for: {
+      type: "string",
+      value: "GROUP",
+      about: `what they are for: ${Object.keys(TOOL_GROUPS).join(", ")} (default: all)`,
+    },
+  },
+  async run(context) {
+    const tools: Tool[] = [];
+    await context.steps(toolSteps(namesFor(context.flags.for), (tool) => tools.push(tool)));
+    context.result(table(tools), { tools });
+  },
+});
+
+function namesFor(group: string | undefined): readonly ToolName[] {
+  if (group === undefined) return TOOL_NAMES;
+  if (!isGroup(group)) {
+    throw new UsageError({
+      what: `There is no group of tools called "${group}"`,
+      todo: [`Use one of ${Object.keys(TOOL_GROUPS).join(", ")}`],
+    });
+  }
+  return TOOL_GROUPS[group];
+}
+
+function isGroup(text: string): text is ToolGroup {
+  return Object.hasOwn(TOOL_GROUPS, text);
+}
+
+function table(tools: readonly Tool[]): string {
+  const rows = tools.map(({ name, version, source, path }) => [name, version, source, path] as const);
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")).join("\n");
+}
+
+await main(import.meta.url, setup);
