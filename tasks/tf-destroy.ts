@@ -1,0 +1,104 @@
+import { TaskError, UsageError } from "../lib/errors.ts";
+import { defineCommand, main, type Step } from "../lib/task/index.ts";
+import {
+  describePlan,
+  describeProgress,
+  type SavedPlan,
+  type TofuSession,
+  titleOf,
+} from "../lib/tofu/index.ts";
+import {
+  ENVIRONMENT_REQUIRES,
+  ENVIRONMENT_USES,
+  type EnvironmentDeps,
+  type EnvironmentRequest,
+  environmentDeps,
+  environmentRequest,
+  initSteps,
+} from "./tf-init.ts";
+
+export interface DestroyRequest extends EnvironmentRequest {
+  /** The environment was named for destruction already; otherwise its name has to be typed. */
+  readonly confirmed?: boolean;
+  /** Receives what is gone, one line a resource. */
+  readonly done?: (gone: readonly string[]) => void;
+}
+
+/** Remove everything an environment consists of, once it is clear what that is. */
+export function destroySteps(request: DestroyRequest, deps: EnvironmentDeps): Step[] {
+  const { environment, confirmed = false, done } = request;
+  let session: TofuSession;
+  let saved: SavedPlan;
+  const nothingToDo = (): string | false => saved.plan.changes.length === 0 && "there is nothing to remove";
+  return [
+    ...initSteps(request, deps, (opened) => {
+      session = opened;
+    }),
+    {
+      title: `Find out what ${environment} consists of`,
+      preview: () => [`tofu -chdir=terraform/envs/${environment} plan -destroy -out=PLAN`],
+      async run({ note }) {
+        saved = await (await session.tofu()).plan({ destroy: true });
+        const { plan, warnings } = saved;
+        [...warnings, ...(plan.changes.length === 0 ? [] : describePlan(plan))].forEach(note);
+      },
+    },
+    {
+      title: "Ask for the environment's name",
+      skip: () => nothingToDo() || (confirmed && "it was named with --env and --yes"),
+      async run({ typed }) {
+        if (await typed(`All of this will be gone. Type ${environment} to destroy it`, environment)) return;
+        throw new TaskError({
+          what: "Not destroyed: what was typed is not the environment's name",
+          left: ["Nothing was changed"],
+        });
+      },
+    },
+    {
+      title: `Destroy ${environment}`,
+      preview: () => [`tofu -chdir=terraform/envs/${environment} apply PLAN`],
+      async run(control) {
+        // Also without resources: outputs go from the state.
+        const warnings = await (await session.tofu()).apply(saved, (event) => {
+          const line = describeProgress(saved.plan, event);
+          if (line !== undefined) control.output(line);
+        });
+        warnings.forEach(control.note);
+        session.close();
+        done?.(saved.plan.changes.map(titleOf));
+      },
+    },
+  ];
+}
+
+const command = defineCommand({
+  name: "tf-destroy",
+  summary: "Destroy an environment's VMs; without a terminal give both --env NAME and --yes",
+  requires: ENVIRONMENT_REQUIRES,
+  uses: ENVIRONMENT_USES,
+  async run(context) {
+    const { flags, settings } = context;
+    // --yes alone answers questions; which environment is to be destroyed has to be said in as many words.
+    if (flags.yes && flags.env === undefined) {
+      throw new UsageError({
+        what: `--yes alone does not destroy ${settings.ENV}`,
+        why: "The environment has to be named on the command line, or its name typed when asked",
+        todo: [`$ npm run tf-destroy -- --env ${settings.ENV} --yes`],
+      });
+    }
+    const request: DestroyRequest = {
+      ...(await environmentRequest(settings, context)),
+      confirmed: flags.yes,
+      done: (gone) =>
+        context.result(
+          gone.length === 0
+            ? "There was nothing to destroy"
+            : gone.map((each) => `destroyed ${each}`).join("\n"),
+          { destroyed: gone },
+        ),
+    };
+    await context.steps(destroySteps(request, environmentDeps(settings)));
+  },
+});
+
+await main(import.meta.url, command);

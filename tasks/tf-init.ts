@@ -1,0 +1,175 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { SettingName, Settings } from "../lib/config/index.ts";
+import { formatImageName } from "../lib/image-name.ts";
+import type { Sandbox } from "../lib/sandbox/index.ts";
+import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
+import { environmentDirectory, globalVarFiles, TofuSession, type VariableValue } from "../lib/tofu/index.ts";
+
+/** The environment that OpenTofu is to work on. */
+export interface EnvironmentRequest {
+  /** The repository's folder. */
+  readonly root: string;
+  /** A folder of terraform/envs. */
+  readonly environment: string;
+  /** Where state and .terraform lie, when it is not the environment's folder. */
+  readonly stateDir?: string;
+  /** Values that beat those of globals.tfvars. */
+  readonly variables: Readonly<Record<string, VariableValue>>;
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** What the steps need from outside of OpenTofu. */
+export interface EnvironmentDeps {
+  /** Where tofu is, and the CLI configuration of the provider mirror; fetched or built when they are missing. */
+  toolchain(control: StepControl): Promise<{ program: string; cliConfigFile: string }>;
+  /** PEM of what the node's certificate is verified against, besides the system's authorities. */
+  trusted?(): Promise<string | undefined>;
+}
+
+/** Settings that lead to an environment's variables. */
+export const ENVIRONMENT_REQUIRES = [
+  "PM_API_URL",
+  "PM_API_TOKEN_ID",
+  "PM_API_TOKEN_SECRET",
+] as const satisfies readonly SettingName[];
+export const ENVIRONMENT_USES = [
+  "ENV",
+  "PM_TLS_CA",
+  "PM_TLS_FINGERPRINT",
+  "PM_TLS_INSECURE",
+  "PM_NODE",
+  "PM_STORAGE",
+  "PM_SNIPPET_STORAGE",
+  "PM_BRIDGE",
+  "CLUSTER_ACCESS",
+  "SSH_PUBLIC_KEY_FILE",
+  "ALMA_VERSION",
+  "ARCH",
+  "K3S_VERSION",
+  "IMAGE_RELEASE",
+  "IMAGE_VERSION",
+] as const satisfies readonly SettingName[];
+
+export type EnvironmentSettings = Settings<
+  (typeof ENVIRONMENT_REQUIRES)[number],
+  (typeof ENVIRONMENT_USES)[number]
+>;
+
+/** The request that settings come to. */
+export async function environmentRequest(
+  settings: EnvironmentSettings,
+  { root, sandbox }: { readonly root: string; readonly sandbox: Sandbox | undefined },
+): Promise<EnvironmentRequest> {
+  const keyFile = settings.SSH_PUBLIC_KEY_FILE;
+  return {
+    root,
+    environment: settings.ENV,
+    // A state of the sandbox beside the real one would make the next plan destroy what it does not find.
+    ...(sandbox === undefined ? {} : { stateDir: join(sandbox.dir, "tofu", settings.ENV) }),
+    variables: {
+      pm_api_url: settings.PM_API_URL.href,
+      pm_api_token_id: settings.PM_API_TOKEN_ID,
+      pm_tls_insecure: settings.PM_TLS_INSECURE,
+      node: settings.PM_NODE,
+      storage: settings.PM_STORAGE,
+      snippet_storage: settings.PM_SNIPPET_STORAGE,
+      bridge: settings.PM_BRIDGE,
+      template: templateOf(settings),
+      ...(keyFile === undefined ? {} : { ssh_pubkey: (await readFile(keyFile, "utf8")).trim() }),
+    },
+    secrets: { pm_api_token_secret: settings.PM_API_TOKEN_SECRET },
+  };
+}
+
+/** The template's name: IMAGE_VERSION, or what the settings of the image come to. */
+export function templateOf(
+  settings: Pick<
+    EnvironmentSettings,
+    "IMAGE_VERSION" | "ALMA_VERSION" | "ARCH" | "K3S_VERSION" | "IMAGE_RELEASE"
+  >,
+): string {
+  return (
+    settings.IMAGE_VERSION ??
+    formatImageName({
+      alma: settings.ALMA_VERSION,
+      arch: settings.ARCH,
+      k3sVersion: settings.K3S_VERSION,
+      release: settings.IMAGE_RELEASE,
+    })
+  );
+}
+
+/**
+ * Get OpenTofu, the provider and the environment's modules ready.
+ * @param ready receives the session, for the steps that follow
+ */
+export function initSteps(
+  request: EnvironmentRequest,
+  deps: EnvironmentDeps,
+  ready: (session: TofuSession) => void = (session) => session.close(),
+): Step[] {
+  const { root, environment } = request;
+  let tools: { program: string; cliConfigFile: string };
+  return [
+    {
+      title: "Find OpenTofu and the Proxmox provider",
+      async run(control) {
+        await environmentDirectory(root, environment);
+        tools = await deps.toolchain(control);
+      },
+    },
+    {
+      title: `Initialise ${environment}`,
+      preview: () => [`tofu -chdir=terraform/envs/${environment} init -upgrade`],
+      async run({ signal }) {
+        const session = new TofuSession(async () => {
+          const trusted = await deps.trusted?.();
+          return {
+            ...tools,
+            directory: await environmentDirectory(root, environment),
+            ...(request.stateDir === undefined ? {} : { stateDir: request.stateDir }),
+            varFiles: globalVarFiles(root),
+            variables: request.variables,
+            secrets: request.secrets,
+            ...(trusted === undefined ? {} : { trusted }),
+            signal,
+          };
+        });
+        await (await session.tofu()).init();
+        ready(session);
+      },
+    },
+  ];
+}
+
+/** OpenTofu from the toolchain, and the node's certificate as the settings pin it. */
+export function environmentDeps(settings: EnvironmentSettings): EnvironmentDeps {
+  return {
+    async toolchain({ signal, output }) {
+      const { ensureTool, providerMirror } = await import("../lib/toolchain/index.ts");
+      const options = { signal, onProgress: output };
+      const { path } = await ensureTool("tofu", options);
+      const { cliConfigFile } = await providerMirror(options);
+      return { program: path, cliConfigFile };
+    },
+    async trusted() {
+      const { PM_TLS_CA: ca } = settings;
+      return ca === undefined ? undefined : await readFile(ca, "utf8");
+    },
+  };
+}
+
+const command = defineCommand({
+  name: "tf-init",
+  summary: "Get OpenTofu ready for an environment: provider, modules, state",
+  requires: ENVIRONMENT_REQUIRES,
+  uses: ENVIRONMENT_USES,
+  async run(context) {
+    const request = await environmentRequest(context.settings, context);
+    await context.steps(initSteps(request, environmentDeps(context.settings)));
+    context.result(`${request.environment} is initialised`, { environment: request.environment });
+  },
+});
+
+await main(import.meta.url, command);
