@@ -182,9 +182,13 @@ export class Tofu {
     return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value]));
   }
 
-  /** The VMs that the state knows, with those that were made only half. */
+  /** The VMs that the state knows, with those that were made only half. Answers also after an interruption. */
   async managed(): Promise<ManagedVm[]> {
-    const { stdout, stderr, exitCode } = await this.#run(["show", "-json"]);
+    const { program, directory } = this.#options;
+    const { stdout, stderr, exitCode } = await runGently(program, ["show", "-json"], {
+      cwd: directory,
+      env: this.#env,
+    });
     if (exitCode !== 0) throw tofuFailure(`The state of ${this.#name} cannot be read`, [], stderr);
     return vmsInState(parseJson(stdout));
   }

@@ -1,8 +1,8 @@
 import { createInterface } from "node:readline";
 import { type RunResult, start } from "../process.ts";
 
-/** How long an interrupted tofu may take to write its state: a clone under way is waited for by nobody longer. */
-const GRACE_MS = 60_000;
+/** How long an interrupted tofu may take: a clone under way ends on the node anyway, and has to get into the state. */
+const GRACE_MS = 15 * 60_000;
 
 interface GentleOptions {
   readonly cwd: string;
@@ -13,9 +13,8 @@ interface GentleOptions {
 }
 
 /**
- * Run a program that must be asked to stop, not killed. tofu answers an interrupt by ending what is under way and
- * writing its state; a signal to the whole group would take its provider away in the middle of a call, and what that
- * was making would be in no state.
+ * Run a program that must be asked to stop, not killed. tofu answers an interrupt by letting its provider end what is
+ * under way, and writes its state; a provider that is killed in the middle of a call leaves things that no state knows.
  * @returns its output, whatever the exit code
  */
 export async function runGently(
@@ -29,9 +28,9 @@ export async function runGently(
   let killer: NodeJS.Timeout | undefined;
   const interrupt = (): void => {
     if (child.pid === undefined) return;
-    // The program alone gets the signal: it has a process group of its own with its provider.
-    process.kill(child.pid, "SIGINT");
-    killer = setTimeout(() => void child.kill("SIGKILL"), GRACE_MS);
+    // The whole group, as a terminal does on Ctrl-C: the provider ignores it but where it waits for a guest's agent.
+    signalGroup(child.pid, "SIGINT");
+    killer = setTimeout(signalGroup, GRACE_MS, child.pid, "SIGKILL");
   };
   signal?.addEventListener("abort", interrupt, { once: true });
   try {
@@ -41,5 +40,13 @@ export async function runGently(
     signal?.removeEventListener("abort", interrupt);
     clearTimeout(killer);
     lines?.close();
+  }
+}
+
+function signalGroup(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, name);
+  } catch {
+    // It has ended in the meantime.
   }
 }
