@@ -1,0 +1,66 @@
+import { Agent, request } from "node:https";
+import type { Pair } from "../x509.ts";
+
+/** The few calls with which the sandbox plays kubelet and k3s: registering nodes and the storage class. */
+export class KubernetesClient {
+  readonly #port: number;
+  readonly #agent: Agent;
+
+  constructor(port: number, ca: Pair, client: Pair) {
+    this.#port = port;
+    this.#agent = new Agent({ ca: ca.cert, cert: client.cert, key: client.key, keepAlive: true });
+  }
+
+  /** Whether the API server says it is ready. */
+  async ready(): Promise<boolean> {
+    try {
+      return (await this.#call("GET", "/readyz")).status === 200;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Create or change an object by server-side apply. */
+  async apply(path: string, object: Readonly<Record<string, unknown>>): Promise<void> {
+    const query = "?fieldManager=k3s&force=true";
+    const { status, body } = await this.#call("PATCH", `${path}${query}`, object);
+    if (status >= 300) throw new Error(`${path}: ${status} ${body}`);
+  }
+
+  /** Remove an object; one that is gone already is no error. */
+  async remove(path: string): Promise<void> {
+    await this.#call("DELETE", path);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async #call(method: string, path: string, object?: unknown): Promise<{ status: number; body: string }> {
+    return await new Promise((resolve, reject) => {
+      const outgoing = request(
+        {
+          host: "127.0.0.1",
+          port: this.#port,
+          method,
+          path,
+          agent: this.#agent,
+          timeout: 10_000,
+          headers: { "content-type": "application/apply-patch+yaml" },
+        },
+        (answer) => {
+          let body = "";
+          answer.setEncoding("utf8");
+          answer.on("data", (chunk: string) => {
+            body += chunk;
+          });
+          answer.on("end", () => resolve({ status: answer.statusCode ?? 0, body }));
+          answer.on("error", reject);
+        },
+      );
+      outgoing.on("timeout", () => outgoing.destroy(new Error("no answer")));
+      outgoing.on("error", reject);
+      outgoing.end(object === undefined ? undefined : JSON.stringify(object));
+    });
+  }
+}

@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { processIdentity } from "../../lock.ts";
+import { childEnv } from "../../process.ts";
+import { readIfThere, removeIfThere, writeFileAtomic } from "../world/index.ts";
+
+/** How long a program may take to end in order. */
+const END_MS = 5_000;
+
+/** One program of the control plane, with its log and a record of its process on disk. */
+export class Component {
+  readonly name: string;
+  readonly #dir: string;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  constructor(name: string, dir: string) {
+    this.name = name;
+    this.#dir = dir;
+  }
+
+  /** Whether it is running. */
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Start it; its output goes to its log. What a killed sandbox has left running is ended first. */
+  async start(program: string, args: readonly string[]): Promise<void> {
+    await this.endLeftover();
+    const log = openSync(this.#logFile, "w", 0o600);
+    // Go's collector keeps twice the live heap by default; the sandbox shares a small machine.
+    const env = childEnv({ GOGC: "60" });
+    const child = spawn(program, args, { stdio: ["ignore", log, log], env });
+    closeSync(log);
+    this.#child = child;
+    this.#ended = new Promise((resolve) => {
+      child.once("exit", () => resolve());
+      child.once("error", () => resolve());
+    });
+    if (child.pid !== undefined) {
+      writeFileAtomic(this.#pidFile, `${child.pid} ${processIdentity(child.pid)}\n`);
+    }
+  }
+
+  /** End it, in order if it lets itself. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) return;
+    if (this.running) {
+      child.kill("SIGTERM");
+      const late = setTimeout(() => child.kill("SIGKILL"), END_MS);
+      await this.#ended;
+      clearTimeout(late);
+    }
+    this.#child = undefined;
+    removeIfThere(this.#pidFile);
+  }
+
+  /** End the process that an earlier sandbox, killed without a chance to clean up, has left. */
+  async endLeftover(): Promise<void> {
+    const text = readIfThere(this.#pidFile);
+    if (text === undefined) return;
+    const pid = Number(text.split(" ", 1)[0]);
+    while (text === `${pid} ${processIdentity(pid)}\n`) {
+      process.kill(pid, "SIGKILL");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    removeIfThere(this.#pidFile);
+  }
+
+  /** The last lines of its log, for errors. */
+  lastLines(count = 8): string {
+    return readFileSync(this.#logFile, "utf8").trimEnd().split("\n").slice(-count).join("\n");
+  }
+
+  get #logFile(): string {
+    return join(this.#dir, `${this.name}.log`);
+  }
+
+  get #pidFile(): string {
+    return join(this.#dir, `${this.name}.pid`);
+  }
+}
+
+/**
+ * Ports on loopback that nobody uses. Somebody else could take one before it is used; the program then ends with an
+ * error that says so.
+ */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once("error", reject);
+          server.listen(0, "127.0.0.1", () => {
+            const address = server.address();
+            resolve(typeof address === "object" && address !== null ? address.port : 0);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
