@@ -16,8 +16,10 @@ export interface WireAnswer {
   readonly status: number;
   /** The reason in the status line; "OK" for a 200. */
   readonly reason: string;
-  /** Sent as JSON; undefined sends no body and no content type. */
+  /** Sent as JSON; undefined sends no content type. */
   readonly body: unknown;
+  /** Sent as it is where there is no JSON. */
+  readonly text?: string;
 }
 
 export interface ApiServerOptions {
@@ -108,14 +110,15 @@ function callerOf(world: World, method: Method, path: string, request: IncomingM
 function refusal(error: ApiError): WireAnswer {
   const { status, message, errors } = error;
   const reason = message.replace(/\s+/g, " ").trim();
-  if (status === 506) return { status, reason, body: undefined };
+  if (status === 506) return { status, reason, body: undefined, text: message };
   // A method that does not exist is reported without the line end that other failures have.
   const text = status === 501 ? message : `${message}\n`;
   return { status, reason, body: { data: null, message: text, ...(errors ? { errors } : {}) } };
 }
 
-function send(response: ServerResponse, { status, reason, body }: WireAnswer): void {
-  const text = body === undefined ? "" : JSON.stringify(body);
+function send(response: ServerResponse, answer: WireAnswer): void {
+  const { status, reason, body } = answer;
+  const text = body === undefined ? (answer.text ?? "") : JSON.stringify(body);
   const headers: Record<string, string | number> = {
     "cache-control": "max-age=0",
     "content-length": Buffer.byteLength(text),

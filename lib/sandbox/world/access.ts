@@ -105,13 +105,6 @@ export class AccessControl {
     return new Set([...ofToken].filter((privilege) => ofUser.has(privilege)));
   }
 
-  /** The paths below which somebody's privileges may differ: what a dump of all permissions lists. */
-  paths(subject: Subject): readonly string[] {
-    const ids = [subject.user, `${subject.user}!${subject.token}`];
-    const own = this.#data.acl.filter((entry) => ids.includes(entry.ugid)).map((entry) => entry.path);
-    return [...new Set(own)];
-  }
-
   /** Entries nearer to the path replace those further up; those further up count only where they propagate. */
   #granted(type: AclEntry["type"], ugid: string, path: string): Set<Privilege> {
     let roles: readonly string[] = [];

@@ -33,7 +33,7 @@ export const CONTENT_DIRECTORY: Readonly<Record<ContentType, string>> = {
 
 const VOLUME_ID = /^(?<storage>[a-z][a-z0-9._-]*[a-z0-9]):(?<name>.+)$/i;
 const IMAGE =
-  /^(?:(?<base>[1-9]\d+\/base-[^/\s]+\.(?:raw|qcow2|vmdk))\/)?(?<vmid>[1-9]\d+)\/(?<file>(?<kind>vm|base)-(?<owner>[1-9]\d+)-[^/\s]+\.(?<format>raw|qcow2|vmdk))$/;
+  /^(?:(?<base>[1-9]\d+\/base-[^/\s]+\.(?:raw|qcow2|vmdk))\/)?(?<vmid>[1-9]\d*)\/(?<file>[^/\s]+\.(?<format>raw|qcow2|vmdk))$/;
 const FILE = /^(?<content>iso|vztmpl|import|snippets|backup)\/(?<file>[^/\s]+)$/;
 const EXTENSION: Partial<Record<ContentType, RegExp>> = {
   iso: /\.(?:iso|img)$/i,
@@ -57,7 +57,7 @@ export function parseVolumeName(name: string): VolumeName | undefined {
       content: "images",
       file: image.file ?? "",
       vmid: Number(image.vmid),
-      isBase: image.kind === "base",
+      isBase: image.file?.startsWith("base-") === true,
       base: image.base,
       format: image.format ?? "raw",
     };

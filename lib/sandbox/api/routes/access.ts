@@ -3,7 +3,7 @@ import { allowed, demand } from "../../permissions.ts";
 import type { ApiToken, User } from "../../world/index.ts";
 import { answer, type CallContext, guardOf, type RouteTable } from "../route.ts";
 
-/** Paths that a dump of all permissions names besides those with entries of their own. */
+/** Paths that a dump of all permissions names besides those of the access control list. */
 const COMMON_PATHS = [
   "/",
   "/access",
@@ -36,10 +36,8 @@ export const accessRoutes: RouteTable = {
     const subject = token === undefined ? { user } : { user, token };
     if (user !== caller.user) demand(guardOf(call), "/access", ["Sys.Audit"]);
     const path = params.text("path");
-    const zones = world.bridges.length > 0 ? ["/sdn/zones/localnetwork"] : [];
-    const storages = world.storages.list().map(({ id }) => `/storage/${id}`);
     const paths =
-      path === undefined ? [...COMMON_PATHS, ...zones, ...storages, ...world.access.paths(subject)] : [path];
+      path === undefined ? [...COMMON_PATHS, ...world.access.acl.map((entry) => entry.path)] : [path];
     const dump = paths.map((one) => [one, [...world.access.privileges(subject, one)]] as const);
     return answer(
       Object.fromEntries(

@@ -46,6 +46,7 @@ export const clusterRoutes: RouteTable = {
       ...(wants("vm") ? vms(call) : []),
       ...(wants("node") ? await nodes(call) : []),
       ...(wants("storage") ? await storages(call) : []),
+      ...(wants("sdn") ? zones(call) : []),
     ]);
   },
 
@@ -95,6 +96,23 @@ function vms(call: CallContext): Record<string, unknown>[] {
     .list()
     .filter((vm) => allowed(guardOf(call), `/vms/${vm.vmid}`, ["VM.Audit"]))
     .map((vm) => resourceOf(world, vm));
+}
+
+/** The zone that local bridges belong to, for those who may see it; the right to use it is not enough. */
+function zones(call: CallContext): Record<string, unknown>[] {
+  const { world } = call;
+  const zone = "localnetwork";
+  if (!allowed(guardOf(call), `/sdn/zones/${zone}`, ["SDN.Audit"])) return [];
+  return [
+    {
+      id: `network/${world.node}/zone/${zone}`,
+      type: "network",
+      network: zone,
+      "network-type": "zone",
+      node: world.node,
+      status: "ok",
+    },
+  ];
 }
 
 async function nodes(call: CallContext): Promise<Record<string, unknown>[]> {

@@ -23,7 +23,7 @@ export const nodeRoutes: RouteTable = {
       pveversion: `pve-manager/${PVE_VERSION.version}/${PVE_VERSION.repoid}`,
       kversion: `${KERNEL.sysname} ${KERNEL.release} ${KERNEL.version}`,
       "current-kernel": KERNEL,
-      "boot-info": { mode: "efi", secureboot: 0 },
+      "boot-info": { mode: "legacy-bios" },
       uptime: uptime(world),
       loadavg: loadavg().map((load) => load.toFixed(2)),
       cpu: 0.02,
@@ -31,6 +31,9 @@ export const nodeRoutes: RouteTable = {
       idle: 0,
       ksm: { shared: 0 },
       cpuinfo: {
+        vendor: "Simulated",
+        family: "6",
+        flags: "",
         model: first?.model ?? "unknown",
         mhz: String(first?.speed ?? 0),
         cpus: world.hardware.cpus,

@@ -27,7 +27,7 @@ export const taskRoutes: RouteTable = {
     const page = found.slice(start, start + (params.number("limit") ?? DEFAULT_LIMIT));
     return answer(
       page.map((task) => listed(call, task)),
-      { total: found.length },
+      found.length === 0 ? {} : { total: found.length },
     );
   },
 
