@@ -66,12 +66,18 @@ export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], ot
   const why = errors.map(explain).join("\n\n") || otherwise.trim() || "it gave no reason";
   const todo = HINTS.flatMap(([pattern, line]) => (pattern.test(why) ? [line] : []));
   const wrong = errors.length > 0 && errors.every(({ summary }) => WRONG_CONFIGURATION.test(summary));
-  const names = errors.flatMap(({ summary, detail }) =>
+  const missing = errors.flatMap(({ summary, detail }) =>
     summary === "No value for required variable" ? [/variable "([\w-]+)"/.exec(detail)?.[1] ?? ""] : [],
   );
-  if (names.length > 0) {
+  if (missing.includes("ssh_pubkey")) {
     todo.push(
-      `Set ${names.join(", ")} in terraform/globals.tfvars; globals.tfvars.example explains the values`,
+      "Set SSH_PUBLIC_KEY_FILE in .env to your public key, such as ~/.ssh/id_ed25519.pub (ssh-keygen -t ed25519 makes one)",
+    );
+  }
+  const others = missing.filter((name) => name !== "ssh_pubkey");
+  if (others.length > 0) {
+    todo.push(
+      `Set ${others.join(", ")} in terraform/globals.tfvars; globals.tfvars.example explains the values`,
     );
   }
   return new (wrong ? UsageError : TaskError)({ what, why, todo });

@@ -9,6 +9,7 @@ export {
 export { describePlan, describeProgress, titleOf } from "./describe.ts";
 export { environmentDirectory, globalVarFiles, listEnvironments } from "./environments.ts";
 export type { TofuEvent } from "./events.ts";
+export { type FormatOptions, unformatted } from "./format.ts";
 export {
   addressesToClaim,
   type Guest,

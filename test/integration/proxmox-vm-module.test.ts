@@ -3,9 +3,11 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { TaskError } from "../../lib/errors.ts";
 import { run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { tofuEnv } from "../../lib/tofu/child-environment.ts";
+import { unformatted } from "../../lib/tofu/index.ts";
 import { tofuTools } from "../support/tofu.ts";
 
 /** The module against a mocked provider: real tofu, real provider schema, no node. */
@@ -28,11 +30,18 @@ before(async () => {
 });
 
 test("all HCL is formatted as tofu formats it", async () => {
-  const { stdout, exitCode } = await tofu(
-    ["fmt", "-check", "-recursive", "-list=true"],
-    join(ROOT, "terraform"),
-  );
-  assert.equal(exitCode, 0, `run tofu fmt on ${stdout}`);
+  const tools = await tofuTools();
+  assert.deepEqual(await unformatted({ ...tools, directory: join(ROOT, "terraform") }), []);
+});
+
+test("what is formatted otherwise is named; what cannot be parsed is an error", async () => {
+  const tools = await tofuTools();
+  const directory = join(dir, "fmt");
+  mkdirSync(directory);
+  writeFileSync(join(directory, "a.tf"), 'variable "a" {\ntype=string\n}\n');
+  assert.deepEqual(await unformatted({ ...tools, directory }), ["a.tf"]);
+  writeFileSync(join(directory, "a.tf"), "variable {{{");
+  await assert.rejects(unformatted({ ...tools, directory }), TaskError);
 });
 
 test("the module is valid", async () => {

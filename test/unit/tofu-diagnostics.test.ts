@@ -25,20 +25,17 @@ test("a broken rule is told in its own words, without tofu's frame around it", (
 });
 
 test("a missing variable says where to set it", () => {
-  const failure = tofuFailure(
-    "x",
-    [
-      error(
-        "No value for required variable",
-        'The root module input variable "ssh_pubkey" is not set, and has no default value. Use a -var or -var-file command line argument to provide a value for this variable.',
-      ),
-    ],
-    "",
-  );
+  const missing = (name: string): Diagnostic =>
+    error(
+      "No value for required variable",
+      `The root module input variable "${name}" is not set, and has no default value. Use a -var or -var-file command line argument to provide a value for this variable.`,
+    );
+  const failure = tofuFailure("x", [missing("ssh_pubkey"), missing("pool")], "");
   assert.equal(failure.exitCode, 2);
   assert.doesNotMatch(failure.why ?? "", /-var-file/);
-  assert.deepEqual(failure.todo, [
-    "Set ssh_pubkey in terraform/globals.tfvars; globals.tfvars.example explains the values",
+  assert.match(failure.todo[0] ?? "", /^Set SSH_PUBLIC_KEY_FILE in \.env/);
+  assert.deepEqual(failure.todo.slice(1), [
+    "Set pool in terraform/globals.tfvars; globals.tfvars.example explains the values",
   ]);
 });
 
