@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../errors.ts";
 import { ApiError, type Caller, type Dispatch, type Method } from "../calls.ts";
 import { routeSchema } from "../schema/index.ts";
@@ -40,6 +41,8 @@ export interface ApiServer {
 }
 
 const PREFIX = "/api2/json";
+/** About as long as a real node takes to answer a call that starts a task. */
+const TASK_GRACE_MS = 100;
 const METHODS: readonly string[] = ["GET", "POST", "PUT", "DELETE"];
 
 /** Serve the API over HTTPS on the loopback interface. */
@@ -94,8 +97,17 @@ async function answerTo(world: World, dispatch: Dispatch, request: IncomingMessa
   const path = address.slice(PREFIX.length);
   const caller = callerOf(world, method, path, request);
   const params: RawParams = { ...parseForm(query), ...(await readParams(request)) };
-  const { data, extra } = await dispatch({ method, path, params, caller });
+  const { data, extra, task } = await dispatch({ method, path, params, caller });
+  if (task !== undefined) await endOrGrace(world, task.upid);
   return { status: 200, reason: "OK", body: { data, ...extra } };
+}
+
+/** A short task has ended by the time its caller hears of it, so that the caller's first poll sees the result. */
+async function endOrGrace(world: World, upid: string): Promise<void> {
+  const timer = new AbortController();
+  const grace = sleep(TASK_GRACE_MS, undefined, { signal: timer.signal }).catch(() => {});
+  await Promise.race([world.tasks.finished(upid), grace]);
+  timer.abort();
 }
 
 /** A few things are told to everybody, which must be known before the route is carried out. */
