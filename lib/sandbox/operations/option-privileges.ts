@@ -1,4 +1,4 @@
-import { failure } from "../calls.ts";
+import { failure, parameterError } from "../calls.ts";
 import { demand, type Guard } from "../permissions.ts";
 import type { Privilege, VmConfig } from "../world/index.ts";
 import { isCdrom, isDriveKey, isUnusedKey, parseDrive } from "./drives.ts";
@@ -57,6 +57,7 @@ export function demandOptions(
   deletions: readonly string[],
   current: VmConfig,
 ): void {
+  demandOneLine(changes);
   const needed = [
     ...deletions.map((key) => privilegeOf(guard, key, current[key])),
     ...Object.entries(changes).map(([key, value]) => privilegeOf(guard, key, value)),
@@ -64,6 +65,14 @@ export function demandOptions(
   for (const privilege of needed) {
     if (privilege !== undefined) demand(guard, `/vms/${vmid}`, [privilege]);
   }
+}
+
+/** A configuration file has a line for each option; only the description may have more. */
+function demandOneLine(changes: VmConfig): void {
+  const broken = Object.keys(changes).find(
+    (key) => key !== "description" && /[\r\n]/.test(changes[key] ?? ""),
+  );
+  if (broken !== undefined) throw parameterError({ [broken]: "value contains a line break" });
 }
 
 function privilegeOf(guard: Guard, key: string, value: string | undefined): Privilege | undefined {

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../errors.ts";
-import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
+import { readIfThere, removeIfThere, writeJsonAtomic } from "./atomic-file.ts";
 import type { Task } from "./types.ts";
 import { formatUpid } from "./upid.ts";
 
@@ -148,11 +148,17 @@ export class TaskStore {
     for (const upid of this.#ended.keys()) {
       if (this.#ended.size <= KEPT) break;
       this.#ended.delete(upid);
+      removeIfThere(this.#file(upid));
     }
   }
 
   #save(task: Task): void {
-    writeJsonAtomic(join(this.#directory, `${fileName(task.upid)}.json`), task);
+    writeJsonAtomic(this.#file(task.upid), task);
+  }
+
+  /** A UPID holds ":" and "!", which not every file system takes. */
+  #file(upid: string): string {
+    return join(this.#directory, `${upid.replace(/[^a-zA-Z0-9@._-]/g, "_")}.json`);
   }
 }
 
@@ -164,11 +170,6 @@ function readTasks(directory: string): Task[] {
       return text === undefined ? [] : [JSON.parse(text) as Task];
     });
   return tasks.sort((a, b) => a.starttime - b.starttime || a.pid - b.pid).slice(-KEPT);
-}
-
-/** A UPID holds ":" and "!", which not every file system takes. */
-function fileName(upid: string): string {
-  return upid.replace(/[^a-zA-Z0-9@._-]/g, "_");
 }
 
 function seconds(milliseconds: number): number {
