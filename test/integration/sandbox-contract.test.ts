@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { EXCEPTIONS } from "../support/contract/exceptions.ts";
+import { measuredRefusals } from "../support/contract/privileges.ts";
 import { type Beginning, recordedWorld } from "../support/contract/recorded-world.ts";
-import { recordedFlow, recordingsMissing } from "../support/contract/recordings.ts";
+import { type Exchange, recordedFlow, recordingsMissing } from "../support/contract/recordings.ts";
 import { type ReplayOptions, replay } from "../support/contract/replay.ts";
 
 const TEMPLATES = [9000, 9001, 9002];
@@ -56,7 +57,7 @@ describe("the sandbox answers as a real node did", { skip: recordingsMissing }, 
     test(flow, async () => {
       const dir = mkdtempSync(join(tmpdir(), "homelab-contract-"));
       try {
-        const world = await recordedWorld(dir, beginning);
+        const world = await recordedWorld(dir, beginning, flow === "reads" ? 0.2 : 0.02);
         const before = BY_HAND[flow];
         const result = await replay(world, recordedFlow(flow), {
           exceptions: EXCEPTIONS[flow] ?? {},
@@ -66,6 +67,35 @@ describe("the sandbox answers as a real node did", { skip: recordingsMissing }, 
         const share = result.replayed / (result.replayed + result.skipped);
         const wanted = SHARES[flow] ?? 1;
         assert.ok(share >= wanted, `only ${(share * 100).toFixed(1)} % of ${flow} is replayed`);
+      } finally {
+        rmSync(dir, { recursive: true, force: true });
+      }
+    });
+  }
+});
+
+/** A call that the flow makes when its VM has an EFI disk and an agent, which the recorded one had not in full. */
+const FURTHER: readonly Pick<Exchange, "method" | "path">[] = [
+  { method: "GET", path: "/api2/json/nodes/vm/storage/vmdata/content/vmdata:150%2Fvm-150-disk-0.qcow2" },
+];
+
+describe("a missing privilege is refused where a real node refused it", { skip: recordingsMissing }, () => {
+  const flow = recordingsMissing === false ? recordedFlow("tofu-create-start-fails") : [];
+  const pattern = flow[0];
+  const calls =
+    pattern === undefined ? [] : [...flow, ...FURTHER.map((call) => ({ ...pattern, ...call, query: null }))];
+
+  for (const { privilege, path, call, reason } of recordingsMissing === false ? measuredRefusals() : []) {
+    test(`${privilege} on ${path}`, async () => {
+      const dir = mkdtempSync(join(tmpdir(), "homelab-privilege-"));
+      try {
+        const world = await recordedWorld(dir, { stopped: TEMPLATES, running: [131] }, 0);
+        const { roles } = world.access;
+        const role = `RT${path.replaceAll("/", "-")}`;
+        const left = (roles[role] ?? []).filter((one) => one !== privilege);
+        world.access.change({ roles: { ...roles, [role]: left } });
+        const { refusals } = await replay(world, calls, { exceptions: {} });
+        assert.equal(refusals[0], `${call}: ${reason}`);
       } finally {
         rmSync(dir, { recursive: true, force: true });
       }

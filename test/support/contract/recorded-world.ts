@@ -246,10 +246,12 @@ export interface Beginning {
   readonly unseen?: readonly number[];
 }
 
-/** A world equal to the one of the recordings when a flow began. */
-export async function recordedWorld(dir: string, beginning: Beginning): Promise<World> {
-  // Slow enough that a clone can be looked at while it is made.
-  const world = openWorld(dir, PLAN, { timeScale: 0.2 });
+/**
+ * A world equal to the one of the recordings when a flow began.
+ * @param timeScale see `openWorld`; a flow that looks at a clone while it is made needs more than the others
+ */
+export async function recordedWorld(dir: string, beginning: Beginning, timeScale: number): Promise<World> {
+  const world = openWorld(dir, PLAN, { timeScale });
   const { stopped, running, unseen = [] } = beginning;
   for (const vmid of [...stopped, ...running]) world.vms.create(vmid, VMS[vmid] ?? {});
   world.statistics.gather();

@@ -19,16 +19,17 @@ export interface Exchange {
   readonly bodyText?: string;
 }
 
-const DIRECTORY = join(import.meta.dirname, "../../../../shared/pve");
+/** Where the recordings lie, beside the checkout. */
+export const RECORDINGS = join(import.meta.dirname, "../../../../shared/pve");
 
 /** Why tests against the recordings cannot run, or false when they can. */
-export const recordingsMissing: string | false = existsSync(join(DIRECTORY, "api"))
+export const recordingsMissing: string | false = existsSync(join(RECORDINGS, "api"))
   ? false
   : "the recordings of a real server are not beside this checkout";
 
 /** A recorded flow, for example "tofu-create". */
 export function recordedFlow(name: string): Exchange[] {
-  const text = readFileSync(join(DIRECTORY, "api", `${name}.ndjson`), "utf8");
+  const text = readFileSync(join(RECORDINGS, "api", `${name}.ndjson`), "utf8");
   return text
     .split("\n")
     .filter((line) => line !== "")
@@ -53,6 +54,6 @@ export function realParameters(): ReadonlyMap<string, ReadonlySet<string>> {
       visit(children);
     }
   };
-  visit(JSON.parse(readFileSync(join(DIRECTORY, "apidoc.json"), "utf8")) as ApiNode[]);
+  visit(JSON.parse(readFileSync(join(RECORDINGS, "apidoc.json"), "utf8")) as ApiNode[]);
   return found;
 }

@@ -20,6 +20,8 @@ export interface Exception {
 export interface Replay {
   readonly replayed: number;
   readonly skipped: number;
+  /** "METHOD /path: reason" of each call that was answered with 403. */
+  readonly refusals: readonly string[];
   /** One text for each exchange that was answered differently. */
   readonly differences: readonly string[];
 }
@@ -51,6 +53,7 @@ export async function replay(
   const ca = readFileSync(server.caFile);
   const upids = new Map<string, string>();
   const found: string[] = [];
+  const refusals: string[] = [];
   let skipped = 0;
   try {
     for (const exchange of exchanges) {
@@ -63,6 +66,7 @@ export async function replay(
       agent = exchange;
       await untilAsFar(world, exchange, upids);
       const answer = await send(server.url.replace("/api2/json", ""), ca, exchange, upids);
+      if (answer.status === 403) refusals.push(`${exchange.method} ${callOf(exchange)}: ${answer.reason}`);
       rememberUpid(exchange, answer, upids);
       const difference = compare(exchange, answer, shape !== undefined);
       if (difference !== undefined) found.push(difference);
@@ -71,7 +75,12 @@ export async function replay(
     await server.close();
     await world.tasks.close();
   }
-  return { replayed: exchanges.length - skipped, skipped, differences: found };
+  return { replayed: exchanges.length - skipped, skipped, refusals, differences: found };
+}
+
+/** The path below /api2/json. */
+function callOf({ path }: Exchange): string {
+  return path.replace("/api2/json", "");
 }
 
 /** Guests whose agents answer what was recorded. */
