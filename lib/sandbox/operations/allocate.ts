@@ -5,16 +5,14 @@ import {
   createImage,
   freeDiskName,
   type ImageFormat,
-  type ImageInfo,
-  importImage,
   inspectImage,
-  OutsideNodeError,
   parseVolumeId,
   removeVolume,
   type Worker,
   type World,
 } from "../world/index.ts";
 import { type Drive, hasVolume, isCloudInit } from "./drives.ts";
+import { copyIn, type ImportSource, readSource, regularFile } from "./import-source.ts";
 import { isRoot } from "./option-privileges.ts";
 import { formattingLine, transferReporter } from "./wording.ts";
 
@@ -123,7 +121,7 @@ async function imported(
   log: Log,
   created: string[],
 ): Promise<Drive> {
-  const source = await importSource(world, drive["import-from"] ?? "");
+  const source = await sourceOf(world, drive["import-from"] ?? "");
   const { storage } = requested(drive);
   const format = formatOf(drive.format);
   const volid = await newVolume(world, storage, vmid, format);
@@ -132,41 +130,11 @@ async function imported(
   return withVolume(drive, volid, source.info.virtualSize);
 }
 
-/** An image to import from, on the node or on a storage. */
-export interface ImportSource {
-  /** As the node knows it. */
-  readonly path: string;
-  readonly hostPath: string;
-  readonly info: ImageInfo;
-}
-
-async function importSource(world: World, name: string): Promise<ImportSource> {
+async function sourceOf(world: World, name: string): Promise<ImportSource> {
   const path = name.startsWith("/") ? name : world.storages.locate(name).path;
-  const source = await imageAt(world, path);
-  if (source !== undefined) return source;
+  const hostPath = regularFile(world, path);
+  if (hostPath !== undefined) return await readSource(path, hostPath);
   throw failure(name.startsWith("/") ? `can't find file '${name}'` : `volume '${name}' does not exist`);
-}
-
-/** Look at an image on the node; undefined when there is none. */
-export async function imageAt(world: World, path: string): Promise<ImportSource | undefined> {
-  try {
-    const hostPath = world.files.toHost(path);
-    const info = await inspectImage(hostPath);
-    return info === undefined ? undefined : { path, hostPath, info };
-  } catch (error) {
-    if (error instanceof OutsideNodeError) return undefined;
-    throw error;
-  }
-}
-
-/** Copy an image into a new volume, with the node's lines about it. */
-export async function copyIn(world: World, source: ImportSource, volid: string, log: Log): Promise<void> {
-  const volume = world.storages.locate(volid);
-  const { virtualSize } = source.info;
-  log(formattingLine(volume.path, volume.format, virtualSize));
-  const report = transferReporter(virtualSize, log);
-  await importImage(source.hostPath, volume, { onProgress: (done, total) => report(done / total) });
-  report(1);
 }
 
 async function makeCloudInit(

@@ -10,9 +10,10 @@ import {
   type Vm,
   type Worker,
 } from "../world/index.ts";
-import { copyIn, formatOf, imageAt, type Log, newVolume, removeVolumes } from "./allocate.ts";
+import { formatOf, type Log, newVolume, removeVolumes } from "./allocate.ts";
 import { type Draft, demandUnlocked, type Operation, vmOf, withPending } from "./context.ts";
 import { type Drive, hasVolume, parseDrive, printDrive } from "./drives.ts";
+import { copyIn, readSource, regularFile } from "./import-source.ts";
 import { freeUnused } from "./update-config.ts";
 import { formattingLine, transferReporter } from "./wording.ts";
 
@@ -133,10 +134,11 @@ export async function importDisk(
   const { vmid, source, storage, targetDisk } = request;
   demandUnlocked(vmOf(world, vmid));
   const path = parseVolumeId(source) === undefined ? source : world.storages.locate(source).path;
-  const image = await imageAt(world, path);
-  if (image === undefined) throw failure(`${path}: non-existent or non-regular file`);
+  const hostPath = regularFile(world, path);
+  if (hostPath === undefined) throw failure(`${path}: non-existent or non-regular file`);
   world.storages.get(storage);
   log(`importing disk '${source}' to VM ${vmid} ...`);
+  const image = await readSource(path, hostPath);
   const volid = await newVolume(world, storage, vmid, formatOf(request.format));
   try {
     await copyIn(world, image, volid, log);

@@ -19,14 +19,14 @@ export async function makeTemplate({ world }: Operation, vmid: number, worker: W
   await world.vms.exclusively(vmid, async () => {
     const vm = vmOf(world, vmid);
     await worker.takes(0.5);
-    const draft: Draft = { ...vm.config, template: "1" };
+    const draft: Draft = { ...vm.config };
     for (const [key, drive] of drivesOf(vm.config)) {
       if (!hasVolume(drive) || isCdrom(drive)) continue;
       const volume = world.storages.locate(drive.file ?? "");
       draft[key] = printDrive(key, { ...drive, file: await toBase(world.storages, volume) });
       // Each step on its own: after a crash the configuration names the files that are there.
-      world.vms.update(vmid, { config: { ...draft, template: vm.config.template ?? "0" } });
+      world.vms.update(vmid, { config: draft });
     }
-    world.vms.update(vmid, { config: draft });
+    world.vms.update(vmid, { config: { ...draft, template: "1" } });
   });
 }
