@@ -91,7 +91,7 @@ export class PveApi {
       cpu: "x86-64-v2-AES",
       scsihw: "virtio-scsi-single",
       efidisk0: `${storage}:1,efitype=4m,pre-enrolled-keys=0`,
-      scsi0: `${storage}:1,ssd=1,discard=on`,
+      scsi0: `${storage}:1,format=qcow2,ssd=1,discard=on`,
       ide2: `${storage}:cloudinit`,
       net0: `virtio,bridge=${bridge}`,
       serial0: "socket",
@@ -101,8 +101,8 @@ export class PveApi {
     });
   }
 
-  async createTemplate(vmid: number, name: string): Promise<void> {
-    await this.createVm(vmid, name);
+  async createTemplate(vmid: number, name: string, more: Parameters = {}): Promise<void> {
+    await this.createVm(vmid, name, more);
     await this.task("POST", `${this.#qemu}/${vmid}/template`);
   }
 

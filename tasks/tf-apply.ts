@@ -1,0 +1,177 @@
+import { InterruptedError, TaskError, UsageError } from "../lib/errors.ts";
+import type { Step, StepControl } from "../lib/task/index.ts";
+import {
+  addressesToClaim,
+  describePlan,
+  describeProgress,
+  type Guest,
+  leftovers,
+  lossesIn,
+  nameOf,
+  needsGuests,
+  type PlannedVm,
+  refuseConflicts,
+  refuseLosses,
+  refuseShrinking,
+  type SavedPlan,
+  type Tofu,
+  type TofuSession,
+} from "../lib/tofu/index.ts";
+import { type EnvironmentDeps, type EnvironmentRequest, initSteps } from "./tf-init.ts";
+
+export interface ApplyRequest extends EnvironmentRequest {
+  /** Names of VMs that the plan may replace or destroy. */
+  readonly allowReplace?: readonly string[];
+  /** Names of VMs to make anew although nothing forces it: how a VM moves to a new image. */
+  readonly replace?: readonly string[];
+  /** Receives what the environment came to. */
+  readonly done?: (result: ApplyResult) => void;
+}
+
+export interface ApplyResult {
+  /** False when everything was as configured before. */
+  readonly changed: boolean;
+  /** vm_id, ip_address, kubectl_context, … */
+  readonly outputs: Readonly<Record<string, unknown>>;
+}
+
+/** The checks against Proxmox and the network, and the power switch. */
+export interface ApplyDeps extends EnvironmentDeps {
+  /** Every VM and template of the cluster. */
+  guests(signal: AbortSignal): Promise<readonly Guest[]>;
+  /** Which of these addresses answer on the network; left out where the VMs' network is not ours. */
+  answering?(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string> | undefined>;
+  /** Shuts a VM down; resolves to what starts it again, or to undefined when it was off. */
+  shutDown?(vm: PlannedVm, control: StepControl): Promise<(() => Promise<void>) | undefined>;
+}
+
+/** Make an environment what its configuration says. The second time there is nothing to do. */
+export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
+  const { environment, allowReplace = [], replace = [], done } = request;
+  const mayGo = [...allowReplace, ...replace];
+  let session: TofuSession;
+  let saved: SavedPlan;
+  /** Addresses of resources of which the new one is there. */
+  const made = new Set<string>();
+
+  const nothingToDo = (): string | false => saved.plan.changes.length === 0 && "nothing changes";
+
+  return [
+    ...initSteps(request, deps, (opened) => {
+      session = opened;
+    }),
+    {
+      title: `Plan ${environment}`,
+      preview: () => [`tofu -chdir=terraform/envs/${environment} plan -out=PLAN`],
+      async run(control) {
+        saved = await planFor(await session.tofu(), request);
+        [...saved.warnings, ...describePlan(saved.plan)].forEach(control.note);
+        const onSandbox = request.stateDir === undefined ? "" : " --sandbox";
+        refuseLosses(saved.plan, mayGo, `npm run tf-apply --${onSandbox} --env ${environment}`);
+      },
+    },
+    {
+      title: "Check that names and addresses are free",
+      skip: () => !needsGuests(saved.plan) && "no VM is made or changed",
+      async run({ signal, note }) {
+        const { plan } = saved;
+        const guests = await deps.guests(signal);
+        refuseShrinking(plan, guests);
+        refuseConflicts(plan, guests);
+        const claimed = addressesToClaim(plan);
+        if (claimed.length === 0 || deps.answering === undefined) return;
+        const answers = await deps.answering(claimed, signal);
+        if (answers === undefined) note("There is no ping here: whether the address answers was not checked");
+        else refuseConflicts(plan, guests, answers);
+      },
+    },
+    {
+      title: "Ask whether to go on",
+      skip: nothingToDo,
+      async run({ confirm }) {
+        if (await confirm(`Apply this to ${environment}?`)) return;
+        throw new TaskError({ what: "Not applied: the answer was no", left: ["Nothing was changed"] });
+      },
+    },
+    {
+      title: "Shut down what is replaced",
+      // Until the new VM is ready the old one exists: two running twins would share name and address.
+      skip: () =>
+        (deps.shutDown === undefined || !lossesIn(saved.plan).some(({ action }) => action === "replace")) &&
+        "nothing is replaced",
+      async run(control) {
+        for (const { action, address, before } of saved.plan.changes) {
+          if (action !== "replace" || before === undefined) continue;
+          control.output(`${before.name} (${before.vmid})`);
+          const startAgain = await deps.shutDown?.(before, control);
+          if (startAgain === undefined) continue;
+          control.undo(`VM ${before.name} (${before.vmid}) started again`, async () => {
+            if (made.has(address))
+              throw new Error("the new VM exists already, and both have the same address");
+            await startAgain();
+          });
+        }
+      },
+    },
+    {
+      title: `Apply the plan to ${environment}`,
+      skip: () =>
+        saved.plan.changes.length + saved.plan.outputs.length === 0 && "everything is as configured",
+      preview: () => [`tofu -chdir=terraform/envs/${environment} apply PLAN`],
+      async run(control) {
+        const tofu = await session.tofu();
+        const { plan } = saved;
+        const patience = (): void =>
+          control.note("Interrupted: OpenTofu ends what it has begun and writes its state, please wait");
+        control.signal.addEventListener("abort", patience, { once: true });
+        try {
+          const warnings = await tofu.apply(saved, (event) => {
+            const line = describeProgress(plan, event);
+            if (line !== undefined) control.output(line);
+            if (event.kind === "resource" && event.action === "create" && event.state === "done") {
+              made.add(event.address);
+            }
+          });
+          warnings.forEach(control.note);
+        } catch (error) {
+          const failure = control.signal.aborted ? new InterruptedError() : error;
+          if (!(failure instanceof TaskError)) throw failure;
+          throw failure.withLeft(await leftovers(plan, tofu, () => deps.guests(AbortSignal.timeout(10_000))));
+        } finally {
+          control.signal.removeEventListener("abort", patience);
+        }
+      },
+    },
+    {
+      title: "Read the outputs",
+      async run() {
+        const outputs = await (await session.tofu()).outputs();
+        session.close();
+        done?.({ changed: saved.plan.changes.length > 0, outputs });
+      },
+    },
+  ];
+}
+
+/**
+ * Plan, and plan again where a VM is to be made anew: only a replacement that was asked for takes the template the
+ * configuration names, any other one would take the template of the VM it replaces.
+ */
+async function planFor(tofu: Tofu, { allowReplace = [], replace = [] }: ApplyRequest): Promise<SavedPlan> {
+  const first = await tofu.plan();
+  const { resources } = first.plan;
+  const unknown = replace.filter((name) => !resources.some((resource) => resource.before?.name === name));
+  if (unknown.length > 0) {
+    throw new UsageError({
+      what: `There is no VM ${unknown.join(", ")} to replace in this environment`,
+      why: `Its VMs are ${resources.flatMap(({ before }) => before?.name ?? []).join(", ") || "none yet"}`,
+      todo: ["Leave --replace out, or name one of them"],
+    });
+  }
+  const anew = resources.filter(
+    (resource) =>
+      replace.includes(nameOf(resource)) ||
+      (resource.action === "replace" && allowReplace.includes(nameOf(resource))),
+  );
+  return anew.length === 0 ? first : await tofu.plan({ replace: anew.map(({ address }) => address) });
+}
