@@ -14,8 +14,8 @@ async function main(dir: string): Promise<void> {
   try {
     // Loaded after the claim: whoever comes second is told at once.
     const { serveSandbox } = await import("./serve.ts");
-    const { parts } = await import("./parts.ts");
-    const server = await serveSandbox(dir, parts);
+    const { sandboxParts } = await import("./parts.ts");
+    const server = await serveSandbox(dir, sandboxParts());
     process.stdout.write("ready\n");
     await untilTold();
     await server.close();

@@ -8,7 +8,7 @@ export {
   type User,
 } from "./access.ts";
 export { readIfThere, removeIfThere, writeFileAtomic, writeJsonAtomic } from "./atomic-file.ts";
-export { type NodeFiles, OutsideNodeError } from "./node-files.ts";
+export { NodeFiles, OutsideNodeError } from "./node-files.ts";
 export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";
 export { createQcow2, ImageError, type ImageInfo, inspectImage } from "./qcow2.ts";
 export { isPrivilege, PRIVILEGES, type Privilege } from "./roles.ts";

@@ -1,0 +1,54 @@
+import { isImageName, parseImageName } from "../../image-name.ts";
+import { addressOf, sshKeysOf } from "../operations/index.ts";
+import type { GuestVm } from "../world/index.ts";
+
+/** What a guest learns from its virtual hardware and its cloud-init drive at boot. */
+export interface GuestFacts {
+  readonly vmid: number;
+  readonly hostname: string;
+  /** IPv4; undefined for a VM without a static address. */
+  readonly address: string | undefined;
+  readonly prefix: number;
+  readonly mac: string;
+  readonly user: string;
+  /** Public keys that may log in, in OpenSSH's one-line form. */
+  readonly keys: readonly string[];
+  readonly cores: number;
+  /** MiB */
+  readonly memory: number;
+  /** Of the image it was made from, for example "v1.35.6+k3s1". */
+  readonly k3sVersion: string;
+}
+
+/** Whether a VM descends from one of our images, so that k3s is inside. */
+export function isK3sGuest(vm: GuestVm): boolean {
+  return isImageName(vm.templateName ?? vm.name);
+}
+
+export function factsOf(vm: GuestVm): GuestFacts {
+  const { config } = vm;
+  const [address, prefix] = (addressOf(config, 0).ip ?? "").split("/");
+  const network = parseNetwork(config.net0 ?? "");
+  return {
+    vmid: vm.vmid,
+    hostname: vm.name,
+    address: address && /^\d/.test(address) ? address : undefined,
+    prefix: Number(prefix ?? 24),
+    mac: network ?? "BC:24:11:00:00:00",
+    user: config.ciuser ?? "root",
+    keys: sshKeysOf(config),
+    cores: Number(config.cores ?? 1) * Number(config.sockets ?? 1),
+    memory: Number(config.memory ?? 512),
+    k3sVersion: k3sVersionOf(vm),
+  };
+}
+
+/** The image's notes carry the whole version; its name lacks the revision. */
+function k3sVersionOf({ templateName, name, config }: GuestVm): string {
+  const noted = /\bv\d+\.\d+\.\d+\+k3s\d+\b/.exec(config.description ?? "")?.[0];
+  return noted ?? `${parseImageName(templateName ?? name).kubernetes}+k3s1`;
+}
+
+function parseNetwork(net0: string): string | undefined {
+  return /(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}/.exec(net0)?.[0];
+}

@@ -1,0 +1,2 @@
+/** What runs inside the VMs. */
+export { Guests } from "./runtime.ts";

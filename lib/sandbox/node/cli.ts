@@ -1,0 +1,97 @@
+import { ApiError } from "../calls.ts";
+import { type Process, write } from "../shell/index.ts";
+
+/** The words of a PVE command line, taken apart. */
+export interface CommandLine {
+  readonly positionals: readonly string[];
+  readonly options: Readonly<Record<string, string>>;
+}
+
+/** The command line is wrong; said the way PVE's tools say it. */
+export class CliUsageError extends Error {
+  override readonly name = "CliUsageError";
+}
+
+/**
+ * Take a command line apart as PVE's tools do: "--name value", "-name value", "--name=value"; a flag without a value
+ * counts as 1.
+ * @param known whether an option exists
+ * @throws {CliUsageError} for an unknown option or too few words
+ */
+export function parseCli(
+  args: readonly string[],
+  { positionals, known }: { positionals: number; known: (option: string) => boolean },
+): CommandLine {
+  const words: string[] = [];
+  const options: Record<string, string> = {};
+  for (let at = 0; at < args.length; at += 1) {
+    const word = args[at] ?? "";
+    const match = /^--?([a-zA-Z][\w-]*)(?:=(.*))?$/s.exec(word);
+    const name = match?.[1];
+    if (name === undefined) {
+      words.push(word);
+      continue;
+    }
+    if (!known(name)) throw new CliUsageError(`Unknown option: ${name}\n400 unable to parse option`);
+    const next = args[at + 1];
+    if (match?.[2] !== undefined) options[name] = match[2];
+    else if (next === undefined || /^--?[a-zA-Z]/.test(next)) options[name] = "1";
+    else {
+      options[name] = next;
+      at += 1;
+    }
+  }
+  if (words.length < positionals) throw new CliUsageError("400 not enough arguments");
+  if (words.length > positionals) throw new CliUsageError("400 too many arguments");
+  return { positionals: words, options };
+}
+
+/**
+ * Say a failure as PVE's tools do.
+ * @param usage the usage line that follows complaints about the command line
+ * @returns the exit code
+ */
+export async function sayFailure(process: Process, error: unknown, usage: string): Promise<number> {
+  if (error instanceof CliUsageError) {
+    await write(process.stderr, `${error.message}\n${usage}\n`);
+    return 255;
+  }
+  if (!(error instanceof ApiError)) throw error;
+  if (error.errors !== undefined) {
+    const lines = Object.entries(error.errors).map(([name, message]) => `${name}: ${message}\n`);
+    await write(process.stderr, `${error.status} ${error.message.trimEnd()}\n${lines.join("")}${usage}\n`);
+    return 255;
+  }
+  await write(process.stderr, `${error.message.trimEnd()}\n`);
+  return exitCode(error.message);
+}
+
+/** The tools end with the system's last error number, if there was one: 2 for a missing file, 25 after a lock. */
+function exitCode(message: string): number {
+  if (
+    /^(Configuration file|unable to find configuration file|unable to create VM \d+: config file)/.test(
+      message,
+    )
+  ) {
+    return 2;
+  }
+  if (/VM is running|is running - destroy failed/.test(message)) return 25;
+  if (/non-existent or non-regular file/.test(message)) return 2;
+  return 255;
+}
+
+/** JSON as Perl's tools print it: three spaces, a space before each colon, keys sorted. */
+export function perlJson(value: unknown, indent = ""): string {
+  const inner = `${indent}   `;
+  if (Array.isArray(value)) {
+    if (value.length === 0) return "[]";
+    return `[\n${value.map((item) => inner + perlJson(item, inner)).join(",\n")}\n${indent}]`;
+  }
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    if (entries.length === 0) return "{}";
+    const lines = entries.map(([key, item]) => `${inner}${JSON.stringify(key)} : ${perlJson(item, inner)}`);
+    return `{\n${lines.join(",\n")}\n${indent}}`;
+  }
+  return JSON.stringify(value);
+}

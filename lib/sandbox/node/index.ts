@@ -1,0 +1,112 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import type { NodeServer, SandboxContext } from "../hooks.ts";
+import { builtins, complain, type Programs, runCommandLine, write } from "../shell/index.ts";
+import { createSshServer, keptKey } from "../ssh/index.ts";
+import { writeFileAtomic } from "../world/index.ts";
+import { pveTools } from "./pve-tools.ts";
+import { qm } from "./qm.ts";
+
+/** What the node needs to know of the network behind it. */
+export interface GuestNetwork {
+  /**
+   * Open a connection to a guest.
+   * @returns undefined where nothing listens
+   */
+  connect(address: string, port: number): Promise<Duplex | undefined>;
+}
+
+const USER = "root";
+
+/**
+ * Serve the node's SSH side on loopback: its shell with Proxmox's tools, file transfer, and connections to the guests
+ * (so that it works as a jump host). One key may log in; it is made with the world.
+ */
+export async function serveNode(context: SandboxContext, network: GuestNetwork): Promise<NodeServer> {
+  const { world, log } = context;
+  const client = keptKey(join(world.dir, "ssh", "id_ed25519"), "homelab-sandbox");
+  const hostKey = keptKey(world.files.toHost("/etc/ssh/ssh_host_ed25519_key"), `root@${world.node}`);
+  const programs = nodePrograms(context);
+  const server = createSshServer({
+    hostKey: hostKey.private,
+    keysOf: (user) => (user === USER ? [client.public] : []),
+    exec: async (_user, line, streams) =>
+      await runCommandLine(line, streams, { files: world.files, programs, user: { name: USER, root: true } }),
+    forward: async (host, port) => await network.connect(host, port),
+    files: world.files,
+    log,
+  });
+  // ssh2's own listener would not tell a test's connections from a leak: one plain server, closed in order.
+  const listener = createServer((socket) => {
+    socket.setNoDelay(true);
+    server.injectSocket(socket);
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const address = listener.address();
+  const sshPort = typeof address === "object" && address !== null ? address.port : 0;
+  const sockets = new Set<{ destroy(): void }>();
+  listener.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  return {
+    sshPort,
+    sshUser: USER,
+    sshConfigFile: writeClientConfig(world.dir, sshPort, hostKey.public),
+    sshPublicKeyFile: join(world.dir, "ssh", "id_ed25519.pub"),
+    close: async () => {
+      listener.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** Everything the node's shell knows. */
+export function nodePrograms(context: SandboxContext): Programs {
+  const { world } = context;
+  const programs: Programs = {
+    ...builtins,
+    ...pveTools(context),
+    qm: qm(context),
+    hostname: async ({ stdout }) => {
+      await write(stdout, `${world.node}\n`);
+      return 0;
+    },
+    id: async ({ args, stdout }) => {
+      await write(stdout, args.includes("-u") ? "0\n" : "uid=0(root) gid=0(root) groups=0(root)\n");
+      return 0;
+    },
+    command: async (process) => {
+      const name = process.args.at(-1) ?? "";
+      if (process.args[0] !== "-v") return await complain(process, "the sandbox knows command -v");
+      if (!Object.hasOwn(programs, name)) return 1;
+      await write(process.stdout, `/usr/sbin/${name}\n`);
+      return 0;
+    },
+  };
+  return programs;
+}
+
+/** A client configuration that reaches this node alone, and knows its host key; the user's own is not touched. */
+function writeClientConfig(dir: string, port: number, hostKey: string): string {
+  const knownHosts = join(dir, "ssh", "known_hosts");
+  const config = join(dir, "ssh", "config");
+  const [type, key] = hostKey.split(" ");
+  writeFileAtomic(knownHosts, `[127.0.0.1]:${port} ${type} ${key}\n`);
+  const quoted = (path: string): string => `"${path}"`;
+  writeFileAtomic(
+    config,
+    `# Made by the homelab sandbox at each start.
+Host *
+  IdentityFile ${quoted(join(dir, "ssh", "id_ed25519"))}
+  IdentitiesOnly yes
+  UserKnownHostsFile ${quoted(knownHosts)}
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+`,
+  );
+  return config;
+}

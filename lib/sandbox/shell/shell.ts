@@ -1,0 +1,169 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { PassThrough, type Readable, type Writable } from "node:stream";
+import { finished } from "node:stream/promises";
+import { type NodeFiles, OutsideNodeError } from "../world/index.ts";
+import {
+  type Pipeline,
+  parseCommandLine,
+  type Redirect,
+  ShellSyntaxError,
+  type SimpleCommand,
+} from "./parse.ts";
+import { type Process, type Programs, write } from "./program.ts";
+
+/** A machine as its shell sees it. */
+export interface ShellOptions {
+  readonly files: NodeFiles;
+  readonly programs: Programs;
+  readonly user: Process["user"];
+}
+
+/** The streams of a command. */
+export interface Streams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+/** Exit codes of POSIX shells. */
+const NOT_FOUND = 127;
+const SYNTAX = 2;
+
+/**
+ * Run a command line on a machine of the sandbox.
+ * @returns its exit code
+ */
+export async function runCommandLine(line: string, streams: Streams, options: ShellOptions): Promise<number> {
+  let pipelines: Pipeline[];
+  try {
+    pipelines = parseCommandLine(line);
+  } catch (error) {
+    if (!(error instanceof ShellSyntaxError)) throw error;
+    await write(streams.stderr, `bash: line 1: ${error.message}\n`);
+    return SYNTAX;
+  }
+  let code = 0;
+  for (const { commands, when } of pipelines) {
+    if (when === "success" && code !== 0) continue;
+    if (when === "failure" && code === 0) continue;
+    const [first] = commands;
+    if (commands.length === 1 && first?.words[0] === "exit") return Number(first.words[1] ?? code);
+    code = await runPipeline(commands, streams, options);
+  }
+  return code;
+}
+
+async function runPipeline(
+  commands: readonly SimpleCommand[],
+  { stdin, stdout, stderr }: Streams,
+  options: ShellOptions,
+): Promise<number> {
+  const pipes = commands.slice(1).map(() => new PassThrough());
+  const codes = await Promise.all(
+    commands.map(async (command, index) => {
+      const out = pipes[index] ?? stdout;
+      const code = await runRedirected(
+        command,
+        { stdin: pipes[index - 1] ?? stdin, stdout: out, stderr },
+        options,
+      );
+      pipes[index]?.end();
+      return code;
+    }),
+  );
+  return codes.at(-1) ?? 0;
+}
+
+async function runRedirected(
+  command: SimpleCommand,
+  streams: Streams,
+  options: ShellOptions,
+): Promise<number> {
+  const opened: Writable[] = [];
+  try {
+    const redirected = redirect(command.redirects, streams, options.files, opened);
+    return await runWords(command.words, redirected, options);
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (reason === undefined) throw error;
+    await write(streams.stderr, `bash: line 1: ${reason}\n`);
+    return 1;
+  } finally {
+    for (const stream of opened) {
+      stream.end();
+      await finished(stream).catch(() => {});
+    }
+  }
+}
+
+async function runWords(words: readonly string[], streams: Streams, options: ShellOptions): Promise<number> {
+  const [name, ...args] = words[0] === "exec" ? words.slice(1) : words;
+  if (name === undefined) return 0;
+  const program = Object.hasOwn(options.programs, name) ? options.programs[name] : undefined;
+  if (program === undefined) {
+    await write(streams.stderr, `bash: line 1: ${name}: command not found\n`);
+    return NOT_FOUND;
+  }
+  return await program({
+    ...streams,
+    args,
+    files: options.files,
+    user: options.user,
+    run: async (other, user = options.user) => await runWords(other, streams, { ...options, user }),
+  });
+}
+
+function redirect(
+  redirects: readonly Redirect[],
+  streams: Streams,
+  files: NodeFiles,
+  opened: Writable[],
+): Streams {
+  let { stdin, stdout, stderr } = streams;
+  for (const { fd, mode, target } of redirects) {
+    if (mode === "copy") {
+      if (fd === 2) stderr = stdout;
+      else stdout = stderr;
+    } else if (mode === "read") {
+      stdin = createReadStream(files.toHost(absolute(target)));
+    } else {
+      const stream = target === "/dev/null" ? new PassThrough().resume() : toFile(files, target, mode);
+      opened.push(stream);
+      if (fd === 2) stderr = stream;
+      else stdout = stream;
+    }
+  }
+  return { stdin, stdout, stderr };
+}
+
+function toFile(files: NodeFiles, target: string, mode: "write" | "append"): Writable {
+  const stream = createWriteStream(files.toHost(absolute(target)), {
+    flags: mode === "write" ? "w" : "a",
+    mode: 0o600,
+  });
+  // Whoever writes finds the stream destroyed; the reason shows there.
+  stream.on("error", () => {});
+  return stream;
+}
+
+/** Everything on these machines happens in root's home. */
+export function absolute(path: string): string {
+  return path.startsWith("/") ? path : `/root/${path}`;
+}
+
+/** What the system says about a path, in its own words; undefined for errors of ours. */
+export function reasonOf(error: unknown): string | undefined {
+  if (error instanceof OutsideNodeError) return error.message;
+  const { code, path } = error as NodeJS.ErrnoException;
+  const words: Record<string, string> = {
+    ENOENT: "No such file or directory",
+    EISDIR: "Is a directory",
+    ENOTDIR: "Not a directory",
+    EEXIST: "File exists",
+    EACCES: "Permission denied",
+    ENOTEMPTY: "Directory not empty",
+    ENOSPC: "No space left on device",
+  };
+  const text = code === undefined ? undefined : words[code];
+  return text === undefined ? undefined : path === undefined ? text : `${text}`;
+}
