@@ -41,6 +41,8 @@ export interface ApiServer {
 }
 
 const PREFIX = "/api2/json";
+/** For whoever opens the address in a browser. */
+const WELCOME = "This is the sandbox of Homelab: a simulated Proxmox VE node, with its API alone.\n";
 /** About as long as a real node takes to answer a call that starts a task. */
 const TASK_GRACE_MS = 100;
 const METHODS: readonly string[] = ["GET", "POST", "PUT", "DELETE"];
@@ -91,6 +93,7 @@ async function answerTo(world: World, dispatch: Dispatch, request: IncomingMessa
     return { status: 501, reason: `method '${method}' not available`, body: undefined };
   }
   const [address = "", query = ""] = (request.url ?? "").split("?");
+  if (address === "/") return { status: 200, reason: "OK", body: undefined, text: WELCOME };
   if (!address.startsWith(`${PREFIX}/`)) {
     return { status: 404, reason: `no such file '${address}'`, body: undefined };
   }

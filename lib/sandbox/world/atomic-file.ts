@@ -8,7 +8,8 @@ import { dirname } from "node:path";
  */
 export function writeFileAtomic(file: string, text: string, mode = 0o600): void {
   mkdirSync(dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
+  // One process writes a world: what a killed one has left half-written is written over.
+  const temporary = `${file}.tmp`;
   const handle = openSync(temporary, "w", mode);
   try {
     writeSync(handle, text);

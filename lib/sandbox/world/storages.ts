@@ -142,7 +142,7 @@ async function describeFile(located: LocatedVolume): Promise<Volume | undefined>
     return {
       volid: `${located.storage.id}:${isImage ? `${base}${vmid}/${located.file}` : `${content}/${located.file}`}`,
       content,
-      format: format,
+      format,
       size: image?.virtualSize ?? bytes,
       used: blocks * 512,
       ctime: Math.floor(ctimeMs / 1000),

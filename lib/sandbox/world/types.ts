@@ -8,7 +8,7 @@ export interface Vm {
   readonly config: VmConfig;
   /** Changes that wait for the next start; null deletes an option. */
   readonly pending: Readonly<Record<string, string | null>>;
-  /** Name of the first template in the line that the VM was cloned from. */
+  /** Name of the template that it descends from, by one clone or several. */
   readonly templateName: string | undefined;
   /** Present while the VM runs. */
   readonly running: RunningVm | undefined;
