@@ -120,7 +120,7 @@ const importOptions: Pick<Command, "words" | "options" | "run"> = {
   run: async ({ context, positionals, options, process }) => {
     const [vmid = "", source = "", storage = ""] = positionals;
     const log = (line: string): void => void process.stdout.write(`${line}\n`);
-    const { key, volid } = await importDisk(
+    await importDisk(
       context,
       {
         vmid: Number(vmid),
@@ -131,7 +131,6 @@ const importOptions: Pick<Command, "words" | "options" | "run"> = {
       },
       log,
     );
-    log(`${key}: successfully imported disk '${volid}'`);
     return 0;
   },
 };

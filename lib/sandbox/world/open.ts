@@ -38,7 +38,7 @@ interface NodeFacts {
 const ROOMY_HARDWARE: Hardware = { cpus: 16, memory: 64 * 1024 ** 3 };
 const DEFAULT_TIME_SCALE = 0.005;
 /** What every node has besides its storages. */
-const NODE_DIRECTORIES = ["/root", "/tmp", "/etc/pve", "/var/log", "/var/lib"];
+const NODE_DIRECTORIES = ["/root", "/tmp", "/etc/pve", "/mnt", "/var/log", "/var/lib", "/var/tmp"];
 
 /**
  * Open the world in a directory, or make it there.

@@ -8,7 +8,7 @@ import { PVE_VERSION } from "./cluster.ts";
 const KERNEL = {
   sysname: "Linux",
   machine: "x86_64",
-  release: "6.17.4-1-pve",
+  release: "homelab-sandbox",
   version: "#1 SMP PREEMPT_DYNAMIC",
 };
 
