@@ -5,6 +5,7 @@ import { TaskError } from "../errors.ts";
 import { start } from "../process.ts";
 import { registerSecret } from "../secrets.ts";
 import { runningSandbox, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
+import { EXIT_ALREADY_SERVED } from "./instance-lock.ts";
 
 export type { SandboxEndpoints } from "./endpoints.ts";
 
@@ -29,8 +30,6 @@ export interface StartOptions {
   readonly log?: (line: string) => void;
 }
 
-/** Exit code of a sandbox process that found another one serving its directory. */
-const EXIT_ALREADY_SERVED = 75;
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;

@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { processIdentity } from "./process-identity.ts";
 import { readIfThere } from "./world/index.ts";
 
+/** Exit code of a sandbox process that found another one serving its directory. */
+export const EXIT_ALREADY_SERVED = 75;
+
 /** Another process serves the directory. */
 export class AlreadyServedError extends Error {
   override readonly name = "AlreadyServedError";

@@ -1,13 +1,11 @@
 import { resolve } from "node:path";
 import { messageOf } from "../errors.ts";
-import { AlreadyServedError, claimDirectory } from "./instance-lock.ts";
+import { AlreadyServedError, claimDirectory, EXIT_ALREADY_SERVED } from "./instance-lock.ts";
 
 /**
  * The sandbox's process: main.ts DIRECTORY. Prints "ready" on stdout once it serves; ends on SIGTERM and SIGINT, and
  * when its stdin ends, which it does when the process that started it goes away. A line "keep" on stdin makes it stay.
  */
-
-const EXIT_ALREADY_SERVED = 75;
 
 async function main(dir: string): Promise<void> {
   const release = claimDirectory(dir);

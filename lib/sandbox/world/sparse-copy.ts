@@ -46,8 +46,9 @@ async function reflinked(source: string, target: string): Promise<boolean> {
 }
 
 async function copyPieces(input: FileHandle, output: FileHandle, options: CopyOptions): Promise<void> {
-  const { size } = await input.stat();
+  const { size, blocks } = await input.stat();
   await output.truncate(size);
+  if (blocks === 0) return;
   const buffer = Buffer.allocUnsafe(CHUNK);
   for (let offset = 0; offset < size; ) {
     options.signal?.throwIfAborted();
