@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
+/** A lock was not had in time. */
+export class LockTimeoutError extends Error {
+  override readonly name = "LockTimeoutError";
+}
+
 /** Named locks within this process, served in the order of asking. */
 export class Mutexes {
   readonly #tails = new Map<string, Promise<void>>();
@@ -8,6 +13,7 @@ export class Mutexes {
    * Run an action while holding a lock.
    * @param timeoutMs how long to wait for the lock
    * @param timeoutMessage message of the error when it is not had in time
+   * @throws {LockTimeoutError}
    */
   async run<T>(
     name: string,
@@ -20,7 +26,7 @@ export class Mutexes {
     const tail = before.then(() => mine);
     this.#tails.set(name, tail);
     try {
-      if (!(await settledWithin(before, timeoutMs))) throw new Error(timeoutMessage);
+      if (!(await settledWithin(before, timeoutMs))) throw new LockTimeoutError(timeoutMessage);
       return await action();
     } finally {
       release();

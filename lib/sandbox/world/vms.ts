@@ -86,7 +86,7 @@ export class VmStore {
 
   /**
    * Do something while holding the VM's file lock.
-   * @throws {Error} "can't lock file … got timeout" when another operation holds it for too long
+   * @throws {LockTimeoutError} "can't lock file … got timeout" when another operation holds it for too long
    */
   async exclusively<T>(vmid: number, action: () => Promise<T> | T, timeoutMs = 10_000): Promise<T> {
     const lockFile = `/var/lock/qemu-server/lock-${vmid}.conf`;
