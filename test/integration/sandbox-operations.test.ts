@@ -158,6 +158,16 @@ describe("a VM", () => {
     assert.deepEqual(await node.world.storages.content(node.world.storages.get("vmdata")), []);
   });
 
+  test("does not name a volume that is gone, even when the rest of a change fails", async () => {
+    const node = newNode();
+    await node.call("POST", QEMU, { vmid: 100, ide2: "vmdata:cloudinit" });
+    const change = { delete: "ide2", scsi0: "vmdata:7/none.qcow2" };
+    await assert.rejects(node.call("PUT", `${QEMU}/100/config`, change), {
+      message: /none\.qcow2' does not exist/,
+    });
+    assert.equal((await node.config(100)).ide2, undefined);
+  });
+
   test("moves its disk to another storage, and back as another format", async () => {
     const node = newNode();
     await node.call("POST", QEMU, { vmid: 100, scsi0: "vmdata:1,format=qcow2" });

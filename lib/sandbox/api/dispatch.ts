@@ -1,3 +1,4 @@
+import { messageOf } from "../../errors.ts";
 import {
   type ApiAnswer,
   ApiError,
@@ -9,7 +10,7 @@ import {
 import type { GuestRuntime } from "../hooks.ts";
 import { enforce } from "../permissions.ts";
 import { routeSchema, validate } from "../schema/index.ts";
-import { ImageError, StorageError, type World } from "../world/index.ts";
+import { ImageError, LockTimeoutError, StorageError, type World } from "../world/index.ts";
 import type { CallContext } from "./route.ts";
 import { findRoute } from "./router.ts";
 import { routes } from "./routes/index.ts";
@@ -48,8 +49,8 @@ async function carryOut(operation: () => Promise<ApiAnswer>): Promise<ApiAnswer>
   try {
     return await operation();
   } catch (error) {
-    if (error instanceof StorageError || error instanceof ImageError) throw failure(error.message);
-    throw error;
+    const refused = [ImageError, LockTimeoutError, StorageError].some((kind) => error instanceof kind);
+    throw refused ? failure(messageOf(error)) : error;
   }
 }
 

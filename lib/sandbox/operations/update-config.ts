@@ -93,8 +93,10 @@ export async function updateConfig(
     log(`update VM ${vmid}: ${describe(change)}`);
     const next = { ...withPending(vm) };
     for (const key of change.deletions) await removeOption(operation, next, key);
+    // Volumes are gone by now: the configuration must not name them, whatever becomes of the rest.
+    if (change.deletions.length > 0) settle(operation, vm, next, []);
     await setOptions(operation, vmid, next, change.options, log);
-    settle(operation, vm, next, change.reverts);
+    settle(operation, vmOf(world, vmid), next, change.reverts);
   });
 }
 
