@@ -1,0 +1,195 @@
+import { Agent, type RequestOptions, request } from "node:https";
+import { setTimeout as sleep } from "node:timers/promises";
+import * as v from "valibot";
+import { TaskError } from "../../errors.ts";
+import { registerSecret } from "../../secrets.ts";
+import { taskLogAnswer, taskStatusAnswer, upidAnswer } from "./answers.ts";
+import { refusal, unreachable } from "./failures.ts";
+import { type TlsTrust, tlsOptions } from "./tls.ts";
+
+/** How the API is reached. */
+export interface ApiAccess {
+  /** With /api2/json. */
+  readonly url: URL;
+  /** "USER@REALM!TOKENID" */
+  readonly tokenId: string;
+  readonly tokenSecret: string;
+  readonly tls: TlsTrust;
+}
+
+export type Params = Readonly<Record<string, string | number | boolean>>;
+type Method = "GET" | "POST" | "PUT" | "DELETE";
+
+const TIMEOUT_MS = 30_000;
+/** GET changes nothing, so a connection that broke may be tried again. */
+const GET_ATTEMPTS = 3;
+const POLL_MS = 500;
+
+/** The HTTPS API of a Proxmox VE node. @see https://pve.proxmox.com/pve-docs/api-viewer/ */
+export class ProxmoxApi {
+  readonly #access: ApiAccess;
+  #agent: Promise<Agent> | undefined;
+
+  constructor(access: ApiAccess) {
+    this.#access = access;
+    registerSecret(access.tokenSecret);
+  }
+
+  /**
+   * Read something.
+   * @param path below /api2/json
+   * @throws {ApiFailure} when the API refuses, {TaskError} when it cannot be reached
+   */
+  async get<Schema extends v.GenericSchema>(
+    path: string,
+    schema: Schema,
+    params: Params = {},
+    signal?: AbortSignal,
+  ): Promise<v.InferOutput<Schema>> {
+    return await this.#call("GET", path, schema, params, signal);
+  }
+
+  /** Start a worker and wait for its end. @throws {TaskError} with the worker's last words */
+  async runTask(
+    method: "POST" | "PUT" | "DELETE",
+    path: string,
+    params: Params,
+    options: WaitOptions = {},
+  ): Promise<void> {
+    const upid = await this.#call(method, path, upidAnswer, params, options.signal);
+    await this.waitFor(upid, options);
+  }
+
+  /** Wait for a worker; its log is handed on line by line. */
+  async waitFor(upid: string, { signal, onLine }: WaitOptions = {}): Promise<void> {
+    const node = upid.split(":")[1] ?? "";
+    const path = `/nodes/${encodeURIComponent(node)}/tasks/${encodeURIComponent(upid)}`;
+    const lines: string[] = [];
+    for (;;) {
+      const { status, exitstatus } = await this.get(`${path}/status`, taskStatusAnswer, {}, signal);
+      // The log comes fifty lines at a time unless more is asked for.
+      const fresh = await this.get(`${path}/log`, taskLogAnswer, { start: lines.length, limit: 500 }, signal);
+      for (const { t } of fresh) {
+        lines.push(t);
+        onLine?.(t);
+      }
+      if (status === "stopped") {
+        if (exitstatus === "OK") return;
+        throw new TaskError({
+          what: `The node's task ${upid.split(":")[5]} ${upid.split(":")[6]} failed`,
+          why: [exitstatus, ...lines.slice(-5)].join("\n"),
+        });
+      }
+      await sleep(POLL_MS, undefined, { ...(signal ? { signal } : {}) });
+    }
+  }
+
+  /** Close the connections that are kept open. */
+  async close(): Promise<void> {
+    (await this.#agent?.catch(() => undefined))?.destroy();
+  }
+
+  async #call<Schema extends v.GenericSchema>(
+    method: Method,
+    path: string,
+    schema: Schema,
+    params: Params,
+    signal: AbortSignal | undefined,
+  ): Promise<v.InferOutput<Schema>> {
+    const { url } = this.#access;
+    for (let attempt = 1; ; attempt += 1) {
+      signal?.throwIfAborted();
+      try {
+        const { status, reason, body } = await this.#send(method, path, params, signal);
+        if (status >= 300) throw refusal(`${method} ${path}`, status, reason, body);
+        return parseAnswer(`${method} ${path}`, schema, body);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (error instanceof TaskError) throw error;
+        const { code = "" } = error as NodeJS.ErrnoException;
+        // What was never sent is safe to send again; the fate of a change that was sent is not known.
+        const again = method === "GET" ? /^(ECONNRESET|EPIPE|ETIMEDOUT)$/.test(code) : false;
+        if (!again || attempt >= GET_ATTEMPTS) throw await unreachable(url, error);
+        await sleep(200 * 2 ** attempt, undefined, { ...(signal ? { signal } : {}) });
+      }
+    }
+  }
+
+  async #send(
+    method: Method,
+    path: string,
+    params: Params,
+    signal: AbortSignal | undefined,
+  ): Promise<{ status: number; reason: string; body: string }> {
+    const { url, tokenId, tokenSecret } = this.#access;
+    this.#agent ??= tlsOptions(url, this.#access.tls).then((tls) => new Agent({ keepAlive: true, ...tls }));
+    const agent = await this.#agent;
+    const fields = Object.entries(params).map(([key, value]): [string, string] => [key, formValue(value)]);
+    const form = new URLSearchParams(fields).toString();
+    const inBody = method === "POST" || method === "PUT";
+    const options: RequestOptions = {
+      method,
+      agent,
+      timeout: TIMEOUT_MS,
+      headers: {
+        authorization: `PVEAPIToken=${tokenId}=${tokenSecret}`,
+        ...(inBody ? { "content-type": "application/x-www-form-urlencoded" } : {}),
+      },
+      ...(signal ? { signal } : {}),
+    };
+    const target = `${url.href}${path}${inBody || form === "" ? "" : `?${form}`}`;
+    return await new Promise((resolve, reject) => {
+      const outgoing = request(target, options, (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on("data", (chunk: Buffer) => chunks.push(chunk));
+        answer.on("error", reject);
+        answer.on("end", () =>
+          resolve({
+            status: answer.statusCode ?? 0,
+            reason: answer.statusMessage ?? "",
+            body: Buffer.concat(chunks).toString("utf8"),
+          }),
+        );
+      });
+      outgoing.on("timeout", () =>
+        outgoing.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })),
+      );
+      outgoing.on("error", reject);
+      outgoing.end(inBody ? form : undefined);
+    });
+  }
+}
+
+export interface WaitOptions {
+  readonly signal?: AbortSignal;
+  /** Told each line of the worker's log. */
+  readonly onLine?: (line: string) => void;
+}
+
+function formValue(value: string | number | boolean): string {
+  return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
+}
+
+function parseAnswer<Schema extends v.GenericSchema>(
+  call: string,
+  schema: Schema,
+  body: string,
+): v.InferOutput<Schema> {
+  let data: unknown;
+  try {
+    ({ data } = JSON.parse(body) as { data: unknown });
+  } catch {
+    throw new TaskError({
+      what: `${call}: what answered is not the Proxmox API`,
+      why: body.slice(0, 200),
+      todo: ["A proxy in between may answer in its place: use the node's own address as PM_API_URL"],
+    });
+  }
+  const result = v.safeParse(schema, data);
+  if (result.success) return result.output;
+  throw new TaskError({
+    what: `${call}: the answer has another form than expected`,
+    why: result.issues.map((issue) => `${v.getDotPath(issue) ?? "data"}: ${issue.message}`).join("\n"),
+    todo: ["Proxmox VE 8 and 9 are supported; please report this answer"],
+  });
+}

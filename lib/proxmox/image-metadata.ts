@@ -1,0 +1,65 @@
+import * as v from "valibot";
+import { parseImageName } from "../image-name.ts";
+
+/** What is known of an image; the fields of the specification, and its checksum. */
+const metadataSchema = v.object({
+  version: v.string(),
+  base_os: v.string(),
+  architecture: v.string(),
+  k3s_version: v.string(),
+  distribution_release: v.string(),
+  build_date: v.string(),
+  qcow2_path: v.string(),
+  qcow2_size_gb: v.number(),
+  template_id: v.number(),
+  qcow2_sha256: v.string(),
+});
+export type ImageMetadata = Readonly<v.InferOutput<typeof metadataSchema>>;
+
+/** What the metadata are made from, besides the image's name. */
+export interface ImageFacts {
+  readonly name: string;
+  /** With its revision: "v1.28.5+k3s1"; from the name, without one, when it is left out. */
+  readonly k3sVersion?: string | undefined;
+  readonly builtAt: Date;
+  readonly path: string;
+  readonly bytes: number;
+  readonly vmid: number;
+  readonly sha256: string;
+}
+
+export function imageMetadata(facts: ImageFacts): ImageMetadata {
+  const { alma, arch, kubernetes, release } = parseImageName(facts.name);
+  return {
+    version: facts.name,
+    base_os: `AlmaLinux ${alma}`,
+    architecture: arch,
+    k3s_version: facts.k3sVersion?.split("+")[0] === kubernetes ? facts.k3sVersion : kubernetes,
+    distribution_release: `v${release}`,
+    build_date: facts.builtAt.toISOString().replace(/\.\d+Z$/, "Z"),
+    qcow2_path: facts.path,
+    qcow2_size_gb: Number((facts.bytes / 1e9).toPrecision(3)),
+    template_id: facts.vmid,
+    qcow2_sha256: facts.sha256,
+  };
+}
+
+/** The template's notes: Markdown that the web interface shows well, and that can be read back. */
+export function renderNotes(metadata: ImageMetadata): string {
+  return [
+    `Golden image ${metadata.version}, made by homelab.`,
+    "",
+    "```json",
+    JSON.stringify(metadata, undefined, 2),
+    "```",
+    "",
+  ].join("\n");
+}
+
+/** The metadata in a template's notes; undefined for notes of somebody else. */
+export function parseNotes(notes: string): ImageMetadata | undefined {
+  const [, json] = /```json\n([\s\S]*?)\n```/.exec(notes) ?? [];
+  if (json === undefined) return undefined;
+  const result = v.safeParse(v.pipe(v.string(), v.parseJson(), metadataSchema), json);
+  return result.success ? result.output : undefined;
+}

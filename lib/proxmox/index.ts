@@ -1,0 +1,22 @@
+/** The Proxmox VE node: its API, and SSH to it. */
+export { type ApiAccess, ProxmoxApi } from "./api/client.ts";
+export { ApiFailure } from "./api/failures.ts";
+export { shownCertificate, type TlsTrust } from "./api/tls.ts";
+export { apiFrom, type NodeSettings, type SshSettings, shellFrom } from "./connect.ts";
+export { type ImageMetadata, imageMetadata, parseNotes, renderNotes } from "./image-metadata.ts";
+export {
+  findTemplate,
+  inventory,
+  listVms,
+  shutDown,
+  type VmDetails,
+  type VmSummary,
+  version,
+  vmDetails,
+  vmStatus,
+} from "./inventory.ts";
+export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
+export { parseVmid, Qm, type Vmid } from "./qm.ts";
+export { quoteWords } from "./quote.ts";
+export { learnHostKey, NodeShell, type SshTarget, type VmTarget } from "./ssh.ts";
+export { manualSteps, type UploadDeps, type UploadRequest, uploadSteps } from "./upload.ts";

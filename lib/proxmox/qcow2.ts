@@ -1,0 +1,140 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { TaskError } from "../errors.ts";
+
+/** What a qcow2 image says of itself. */
+export interface Qcow2 {
+  readonly version: 2 | 3;
+  /** Bytes that a guest sees. */
+  readonly virtualSize: number;
+  /** Bytes of the file. */
+  readonly fileSize: number;
+  readonly clusterSize: number;
+}
+
+const MAGIC = 0x514649fb;
+const HEADER_BYTES = 104;
+/** Bit 0: dirty, 1: corrupt, 2: external data file, 3: compression type. */
+const DIRTY = 1n;
+const CORRUPT = 2n;
+const EXTERNAL_DATA = 4n;
+const OFFSET_MASK = 0x00fffffffffffe00n;
+
+/**
+ * Check that a file is a complete, self-contained qcow2 image. Its tables are walked, its data are not read.
+ * @see https://www.qemu.org/docs/master/interop/qcow2.html
+ * @throws {TaskError} saying what is wrong with it
+ */
+export async function inspectQcow2(file: string): Promise<Qcow2> {
+  const refuse = (why: string, todo: readonly string[] = []): TaskError =>
+    new TaskError({ what: `${file} cannot be used as an image`, why, todo });
+  let handle: FileHandle;
+  try {
+    handle = await open(file, "r");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw refuse(code === "ENOENT" ? "There is no such file" : `It cannot be read (${code})`);
+  }
+  try {
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw refuse("It is not a regular file");
+    const header = Buffer.alloc(HEADER_BYTES);
+    const { bytesRead } = await handle.read(header, 0, HEADER_BYTES, 0);
+    if (bytesRead < 72 || header.readUInt32BE(0) !== MAGIC) {
+      throw refuse("It is not in qcow2 format", [
+        "Convert it first:",
+        `$ qemu-img convert -O qcow2 ${file} image.qcow2`,
+      ]);
+    }
+    const version = header.readUInt32BE(4);
+    if (version !== 2 && version !== 3) throw refuse(`It has qcow2 version ${version}; 2 and 3 are known`);
+    const clusterBits = header.readUInt32BE(20);
+    if (clusterBits < 9 || clusterBits > 21)
+      throw refuse(`Its cluster size (2^${clusterBits} bytes) is not possible`);
+    const virtualSize = Number(header.readBigUInt64BE(24));
+    if (virtualSize === 0 || virtualSize % 512 !== 0)
+      throw refuse(`Its virtual size (${virtualSize} bytes) is not a disk's`);
+    if (header.readBigUInt64BE(8) !== 0n) {
+      throw refuse("It has a backing file, which would be missing on the node", [
+        "Make it self-contained first:",
+        `$ qemu-img convert -O qcow2 ${file} image.qcow2`,
+      ]);
+    }
+    if (header.readUInt32BE(32) !== 0) throw refuse("It is encrypted");
+    const features = version === 3 ? header.readBigUInt64BE(72) : 0n;
+    if (features & EXTERNAL_DATA) throw refuse("Its data are in another file");
+    if (features & CORRUPT) throw refuse("It is marked as corrupt", ["$ qemu-img check -r all IMAGE"]);
+    if (features & DIRTY) throw refuse("It was not closed properly", [`$ qemu-img check -r all ${file}`]);
+    const clusterSize = 2 ** clusterBits;
+    const end = await lastByte(handle, header, clusterSize);
+    if (end > stats.size) {
+      throw refuse(`It is cut off: it refers to byte ${end} of ${stats.size}`, ["Copy or download it again"]);
+    }
+    return { version, virtualSize, fileSize: stats.size, clusterSize };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The end of the last cluster that the image's tables refer to; a little less for compressed ones. */
+async function lastByte(handle: FileHandle, header: Buffer, clusterSize: number): Promise<number> {
+  const l1Entries = header.readUInt32BE(36);
+  const l1Offset = Number(header.readBigUInt64BE(40));
+  const refcountOffset = Number(header.readBigUInt64BE(48));
+  const refcountClusters = header.readUInt32BE(56);
+  let end = Math.max(l1Offset + l1Entries * 8, refcountOffset + refcountClusters * clusterSize);
+  const { size } = await handle.stat();
+  if (end > size) return end;
+  for (const l2 of await tableAt(handle, l1Offset, l1Entries)) {
+    const offset = Number(l2 & OFFSET_MASK);
+    if (offset === 0) continue;
+    end = Math.max(end, offset + clusterSize);
+    if (end > size) return end;
+    for (const entry of await tableAt(handle, offset, clusterSize / 8)) {
+      const compressed = (entry & (1n << 62n)) !== 0n;
+      const data = Number(entry & OFFSET_MASK);
+      if (compressed || data === 0) continue;
+      end = Math.max(end, data + clusterSize);
+    }
+  }
+  // The last cluster of a file need not be written in full.
+  return end > size && end - size < clusterSize ? size : end;
+}
+
+async function tableAt(handle: FileHandle, offset: number, entries: number): Promise<BigUint64Array> {
+  const bytes = Buffer.alloc(entries * 8);
+  await handle.read(bytes, 0, bytes.length, offset);
+  bytes.swap64();
+  return new BigUint64Array(bytes.buffer, bytes.byteOffset, entries);
+}
+
+/**
+ * Write an empty, valid qcow2 image: for demonstrations and tests.
+ * @param virtualSize bytes, a multiple of 512
+ */
+export async function createSparseQcow2(file: string, virtualSize: number): Promise<void> {
+  const clusterSize = 65_536;
+  const l1Entries = Math.max(1, Math.ceil(virtualSize / ((clusterSize / 8) * clusterSize)));
+  const l1Clusters = Math.ceil((l1Entries * 8) / clusterSize);
+  // Header, refcount table, refcount block, L1 table.
+  const clusters = 3 + l1Clusters;
+  const image = Buffer.alloc(clusters * clusterSize);
+  image.writeUInt32BE(MAGIC, 0);
+  image.writeUInt32BE(3, 4);
+  image.writeUInt32BE(16, 20);
+  image.writeBigUInt64BE(BigInt(virtualSize), 24);
+  image.writeUInt32BE(l1Entries, 36);
+  image.writeBigUInt64BE(BigInt(3 * clusterSize), 40);
+  image.writeBigUInt64BE(BigInt(clusterSize), 48);
+  image.writeUInt32BE(1, 56);
+  image.writeUInt32BE(4, 96);
+  image.writeUInt32BE(HEADER_BYTES, 100);
+  image.writeBigUInt64BE(BigInt(2 * clusterSize), clusterSize);
+  for (let cluster = 0; cluster < clusters; cluster += 1)
+    image.writeUInt16BE(1, 2 * clusterSize + cluster * 2);
+  const handle = await open(file, "w");
+  try {
+    await handle.writeFile(image);
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,123 @@
+import { CommandError, type RunOptions } from "../process.ts";
+import type { NodeShell } from "./ssh.ts";
+
+/** A VM's number, as Proxmox allows it: 100 to 999999999. */
+export type Vmid = number & { readonly brand: "Vmid" };
+
+/** @throws {Error} for what Proxmox does not take as a VM's number */
+export function parseVmid(text: string | number): Vmid {
+  const number = /^[1-9]\d{2,8}$/.test(String(text)) ? Number(text) : 0;
+  if (number < 100) throw new Error(`"${text}" is not a VM's number (100 to 999999999)`);
+  return number as Vmid;
+}
+
+/** What a template is made from. */
+export interface TemplatePlan {
+  readonly vmid: Vmid;
+  readonly name: string;
+  readonly storage: string;
+  readonly bridge: string;
+  /** The image on the node. */
+  readonly imagePath: string;
+  readonly notes: string;
+}
+
+/** The node's `qm`, a function a command. All run as root on the node, by SSH. @see https://pve.proxmox.com/pve-docs/qm.1.html */
+export class Qm {
+  readonly #shell: NodeShell;
+
+  constructor(shell: NodeShell) {
+    this.#shell = shell;
+  }
+
+  /** The next free VM number; it is not reserved. */
+  async nextId(options: RunOptions = {}): Promise<Vmid> {
+    const { stdout } = await this.#shell.run(["pvesh", "get", "/cluster/nextid"], options);
+    return parseVmid(stdout.trim().replaceAll('"', ""));
+  }
+
+  /** Every VM and template on the node. */
+  async list(options: RunOptions = {}): Promise<{ vmid: Vmid; name: string; status: string }[]> {
+    const { stdout } = await this.#shell.run(["qm", "list"], options);
+    return stdout.split("\n").flatMap((line) => {
+      const [, vmid, name = "", status = ""] = /^\s*(\d+)\s+(\S+)\s+(\S+)/.exec(line) ?? [];
+      return vmid === undefined ? [] : [{ vmid: parseVmid(vmid), name, status }];
+    });
+  }
+
+  /** A VM's options. */
+  async config(vmid: Vmid, options: RunOptions = {}): Promise<Record<string, string>> {
+    const { stdout } = await this.#shell.run(["qm", "config", String(vmid)], options);
+    const rows = stdout.split("\n").flatMap((line): [string, string][] => {
+      const [, key, value = ""] = /^([a-z0-9_]+): (.*)$/.exec(line) ?? [];
+      return key === undefined ? [] : [[key, key === "description" ? decodeURIComponent(value) : value]];
+    });
+    return Object.fromEntries(rows);
+  }
+
+  /** @throws {VmidTakenError} when somebody else was quicker */
+  async create(plan: TemplatePlan, options: RunOptions = {}): Promise<void> {
+    try {
+      await this.#shell.run(createWords(plan), options);
+    } catch (error) {
+      if (error instanceof CommandError && /already exists/.test(error.stderr))
+        throw new VmidTakenError(plan.vmid);
+      throw error;
+    }
+  }
+
+  /** Import the image as the VM's disk. It may end with 0 all the same: check the configuration afterwards. */
+  async importImage(plan: TemplatePlan, options: RunOptions = {}): Promise<void> {
+    await this.#shell.run(importWords(plan), options);
+  }
+
+  async addCloudInit(plan: TemplatePlan, options: RunOptions = {}): Promise<void> {
+    await this.#shell.run(cloudInitWords(plan), options);
+  }
+
+  async template(vmid: Vmid, options: RunOptions = {}): Promise<void> {
+    await this.#shell.run(["qm", "template", String(vmid)], options);
+  }
+
+  /** Remove a VM and its disks. */
+  async destroy(vmid: Vmid, options: RunOptions = {}): Promise<void> {
+    await this.#shell.run(
+      ["qm", "destroy", String(vmid), "--purge", "1", "--destroy-unreferenced-disks", "1"],
+      options,
+    );
+  }
+}
+
+/** Another VM got the number first. */
+export class VmidTakenError extends Error {
+  override readonly name = "VmidTakenError";
+
+  constructor(vmid: Vmid) {
+    super(`VM ${vmid} exists already`);
+  }
+}
+
+/** UEFI on q35, no keys enrolled (the image's loader is not signed by Microsoft's), one NIC, a serial console. */
+export function createWords({ vmid, name, storage, bridge }: TemplatePlan): string[] {
+  return [
+    ...["qm", "create", String(vmid), "--name", name],
+    ...["--ostype", "l26", "--machine", "q35", "--bios", "ovmf"],
+    ...["--efidisk0", `${storage}:0,efitype=4m,pre-enrolled-keys=0`],
+    ...["--cpu", "x86-64-v2-AES", "--cores", "2", "--memory", "2048"],
+    ...["--scsihw", "virtio-scsi-single", "--net0", `virtio,bridge=${bridge}`],
+    ...["--agent", "enabled=1", "--serial0", "socket", "--vga", "serial0"],
+    ...["--tags", "homelab;k3s;template"],
+  ];
+}
+
+export function importWords({ vmid, storage, imagePath }: TemplatePlan): string[] {
+  const disk = `${storage}:0,import-from=${imagePath},ssd=1,discard=on,iothread=1`;
+  return ["qm", "set", String(vmid), "--scsi0", disk];
+}
+
+export function cloudInitWords({ vmid, storage, notes }: TemplatePlan): string[] {
+  return [
+    ...["qm", "set", String(vmid), "--ide2", `${storage}:cloudinit`],
+    ...["--boot", "order=scsi0", "--ipconfig0", "ip=dhcp", "--description", notes],
+  ];
+}

@@ -1,0 +1,204 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { TaskError } from "../errors.ts";
+import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
+import { quoteWords } from "./quote.ts";
+import { sshFailure } from "./ssh-failure.ts";
+
+/** Where SSH goes, as settings have it. */
+export interface SshTarget {
+  readonly host: string;
+  readonly user: string;
+  readonly port: number;
+  /** OpenSSH client configuration instead of ~/.ssh/config. */
+  readonly configFile?: string | undefined;
+}
+
+/** A VM behind the node, or beside it. */
+export interface VmTarget {
+  readonly address: string;
+  readonly user: string;
+  /** Reach it through the node. */
+  readonly jump: boolean;
+  /** known_hosts file of the project, in which the VM's host key stands. */
+  readonly knownHostsFile: string;
+}
+
+/** A program and its arguments. */
+export interface CommandLine {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+const OPTIONS = [
+  "-o",
+  "BatchMode=yes",
+  "-o",
+  "StrictHostKeyChecking=yes",
+  "-o",
+  "ConnectTimeout=15",
+  "-o",
+  "ServerAliveInterval=15",
+];
+/** What ssh itself ends with when it could not do its work. */
+const SSH_FAILED = 255;
+
+/**
+ * SSH to the Proxmox node through the OpenSSH client, so that the user's configuration, agent, known hosts and jump
+ * hosts apply. One connection serves a whole task; `close` ends it.
+ */
+export class NodeShell {
+  readonly target: SshTarget;
+  #control: Promise<string> | undefined;
+
+  constructor(target: SshTarget) {
+    this.target = target;
+  }
+
+  /** Run a program on the node; every word arrives as it is. @throws {TaskError} when ssh fails, {CommandError} when the program does */
+  async run(words: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return await this.runLine(quoteWords(words), options);
+  }
+
+  /** Run a shell line on the node; its words must have been quoted. */
+  async runLine(line: string, options: RunOptions = {}): Promise<RunResult> {
+    const { file, args } = await this.command(["--", line]);
+    return await runSsh(file, args, this.#name, options);
+  }
+
+  /** Run a program on a VM. */
+  async runOnVm(vm: VmTarget, words: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const { host, user, port, configFile } = this.target;
+    const viaConfig = configFile === undefined ? [] : ["-F", configFile];
+    const jump = await this.#jumpCommand();
+    const knownHosts = [vm.knownHostsFile, ...(configFile === undefined ? ["~/.ssh/known_hosts"] : [])];
+    const args = [
+      ...viaConfig,
+      ...OPTIONS,
+      "-o",
+      `UserKnownHostsFile=${knownHosts.map((file) => `"${file}"`).join(" ")}`,
+      ...(vm.jump ? ["-o", `ProxyCommand=${jump}`] : []),
+      `${vm.user}@${vm.address}`,
+      "--",
+      quoteWords(words),
+    ];
+    const name = vm.jump
+      ? `${vm.user}@${vm.address} through ${user}@${host}:${port}`
+      : `${vm.user}@${vm.address}`;
+    return await runSsh("ssh", args, name, options);
+  }
+
+  /** The ssh command for this node, with more arguments: for tunnels. */
+  async command(more: readonly string[], { shared = true }: { shared?: boolean } = {}): Promise<CommandLine> {
+    const { host, user, port, configFile } = this.target;
+    return {
+      file: "ssh",
+      args: [
+        ...(configFile === undefined ? [] : ["-F", configFile]),
+        ...OPTIONS,
+        ...(shared ? await this.#sharing() : ["-o", "ControlPath=none"]),
+        "-p",
+        String(port),
+        `${user}@${host}`,
+        ...more,
+      ],
+    };
+  }
+
+  /** End the shared connection. */
+  async close(): Promise<void> {
+    const folder = await this.#control?.catch(() => undefined);
+    this.#control = undefined;
+    if (folder === undefined) return;
+    const args = ["-o", `ControlPath=${join(folder, "c")}`, "-O", "exit", "node"];
+    await run("ssh", args, { allow: [0, SSH_FAILED] }).catch(() => {});
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  get #name(): string {
+    return `${this.target.user}@${this.target.host}:${this.target.port}`;
+  }
+
+  /** A socket's path is short, and nobody else may reach it. */
+  async #sharing(): Promise<string[]> {
+    this.#control ??= mkdtemp(join(tmpdir(), "hl-ssh-"));
+    return [
+      "-o",
+      "ControlMaster=auto",
+      "-o",
+      `ControlPath=${join(await this.#control, "c")}`,
+      "-o",
+      "ControlPersist=30",
+    ];
+  }
+
+  async #jumpCommand(): Promise<string> {
+    const { file, args } = await this.command(["-W", "[%h]:%p"]);
+    // ssh hands this to a shell and replaces %h and %p itself.
+    return [file, ...args]
+      .map((word) => (/%[hp]/.test(word) ? word : quoteWords([word.replaceAll("%", "%%")])))
+      .join(" ");
+  }
+}
+
+async function runSsh(
+  file: string,
+  args: readonly string[],
+  name: string,
+  options: RunOptions,
+): Promise<RunResult> {
+  try {
+    return await run(file, args, { env: childEnv({ LC_ALL: "C" }), ...options });
+  } catch (error) {
+    if (error instanceof CommandError && (error.exitCode === SSH_FAILED || error.exitCode === 127)) {
+      const failure = sshFailure(name, error);
+      if (failure !== undefined) throw failure;
+    }
+    throw error;
+  }
+}
+
+/**
+ * Make the host key of a VM known: read through the guest agent on the node, whose own host key is verified. So the
+ * first contact with a VM is as safe as that with the node.
+ * @param knownHostsFile the project's own; made with mode 0600
+ * @throws {TaskError} when the agent does not give the key
+ */
+export async function learnHostKey(
+  shell: NodeShell,
+  vm: { readonly vmid: number; readonly address: string },
+  knownHostsFile: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const key = await hostKeyOf(shell, vm.vmid, signal);
+  const before = await readFile(knownHostsFile, "utf8").catch(() => "");
+  const others = before.split("\n").filter((line) => line !== "" && line.split(" ")[0] !== vm.address);
+  await writeFile(knownHostsFile, `${[...others, `${vm.address} ${key}`].join("\n")}\n`, { mode: 0o600 });
+}
+
+async function hostKeyOf(shell: NodeShell, vmid: number, signal?: AbortSignal): Promise<string> {
+  const file = "/etc/ssh/ssh_host_ed25519_key.pub";
+  const words = ["qm", "guest", "exec", String(vmid), "--", "cat", file];
+  try {
+    const { stdout } = await shell.run(words, { ...(signal ? { signal } : {}) });
+    const { "out-data": output = "" } = JSON.parse(stdout) as { "out-data"?: string };
+    const [, key] = /^(ssh-ed25519 [A-Za-z0-9+/=]+)/.exec(output.trim()) ?? [];
+    if (key !== undefined) return key;
+    throw new Error(`the agent gave no key: ${stdout.trim()}`);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof TaskError) throw error;
+    throw new TaskError({
+      what: `The SSH host key of VM ${vmid} is not known`,
+      why: `The guest agent did not give it: ${error instanceof Error ? error.message : String(error)}`,
+      todo: [
+        "Wait until the VM has booted, or look at its console whether qemu-guest-agent runs; then try again",
+        "Or compare the fingerprint on the VM's console and accept the key once by hand:",
+        "$ ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub   # on the VM's console",
+        `$ ssh-keyscan ADDRESS >> ${join(homedir(), ".ssh", "known_hosts")}`,
+      ],
+      cause: error,
+    });
+  }
+}
