@@ -13,7 +13,7 @@ export function configLines(data: unknown): string {
 
 /** A description has several lines; it is shown in one. */
 function encodeText(text: string): string {
-  return text.trimEnd().replace(/[\0-\x1f:%\x80-\uffff]/g, (char) => encodeURIComponent(char));
+  return text.trimEnd().replace(/[^ -~]|[:%]/gu, (char) => encodeURIComponent(char));
 }
 
 /** The table of all VMs. */
