@@ -1,5 +1,6 @@
 import { InterruptedError, TaskError, UsageError } from "../lib/errors.ts";
-import type { Step, StepControl } from "../lib/task/index.ts";
+import { answering } from "../lib/ping.ts";
+import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
 import {
   addressesToClaim,
   describePlan,
@@ -17,7 +18,16 @@ import {
   type Tofu,
   type TofuSession,
 } from "../lib/tofu/index.ts";
-import { type EnvironmentDeps, type EnvironmentRequest, initSteps } from "./tf-init.ts";
+import {
+  ENVIRONMENT_REQUIRES,
+  ENVIRONMENT_USES,
+  type EnvironmentDeps,
+  type EnvironmentRequest,
+  type EnvironmentSettings,
+  environmentDeps,
+  environmentRequest,
+  initSteps,
+} from "./tf-init.ts";
 
 export interface ApplyRequest extends EnvironmentRequest {
   /** Names of VMs that the plan may replace or destroy. */
@@ -175,3 +185,58 @@ async function planFor(tofu: Tofu, { allowReplace = [], replace = [] }: ApplyReq
   );
   return anew.length === 0 ? first : await tofu.plan({ replace: anew.map(({ address }) => address) });
 }
+
+/** The checks against the node's API and, where the VMs' network is ours, against the network itself. */
+export function applyDeps(settings: EnvironmentSettings): ApplyDeps {
+  return {
+    ...environmentDeps(settings),
+    async guests(signal) {
+      const { apiFrom, inventory } = await import("../lib/proxmox/index.ts");
+      return await inventory(apiFrom(settings), signal);
+    },
+    // Behind a jump host the VMs' addresses mean nothing here.
+    ...(settings.CLUSTER_ACCESS === "jump" ? {} : { answering }),
+    async shutDown({ node, vmid }, { signal }) {
+      if (vmid === undefined) return undefined;
+      const { apiFrom, shutDown } = await import("../lib/proxmox/index.ts");
+      return await shutDown(apiFrom(settings), { node, vmid }, signal);
+    },
+  };
+}
+
+const command = defineCommand({
+  name: "tf-apply",
+  summary: "Make an environment's VMs what the configuration says",
+  flags: {
+    "allow-replace": {
+      type: "string",
+      multiple: true,
+      value: "NAME",
+      about: "let the plan replace or destroy the VM of that name, with all that is on its disk",
+    },
+    replace: {
+      type: "string",
+      multiple: true,
+      value: "NAME",
+      about: "make the VM of that name anew, from the template the settings name; its disk is lost",
+    },
+  },
+  requires: ENVIRONMENT_REQUIRES,
+  uses: ENVIRONMENT_USES,
+  async run(context) {
+    const { flags, settings } = context;
+    const request: ApplyRequest = {
+      ...(await environmentRequest(settings, context)),
+      allowReplace: flags.allowReplace,
+      replace: flags.replace,
+      done: ({ changed, outputs }) => {
+        const lines = Object.entries(outputs).map(([name, value]) => `${name} = ${String(value)}`);
+        if (!changed) lines.unshift("Nothing changed: everything is as configured");
+        context.result(lines.join("\n"), { changed, outputs });
+      },
+    };
+    await context.steps(applySteps(request, applyDeps(settings)));
+  },
+});
+
+await main(import.meta.url, command);

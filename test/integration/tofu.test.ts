@@ -4,10 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { InterruptedError, TaskError, UsageError } from "../../lib/errors.ts";
+import { inventory, ProxmoxApi, shutDown } from "../../lib/proxmox/index.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT, type Step, type StepControl } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
-import type { Guest, PlannedVm, VariableValue } from "../../lib/tofu/index.ts";
+import type { PlannedVm, VariableValue } from "../../lib/tofu/index.ts";
 import { type ApplyDeps, type ApplyRequest, type ApplyResult, applySteps } from "../../tasks/tf-apply.ts";
 import { destroySteps } from "../../tasks/tf-destroy.ts";
 import type { EnvironmentRequest } from "../../tasks/tf-init.ts";
@@ -49,14 +50,16 @@ before(async () => {
   const tools = await tofuTools();
   sandbox = await startSandbox({ dir });
   pve = new PveApi(sandbox.endpoints);
-  // A raw disk is copied for two seconds: long enough to be interrupted.
-  await pve.createTemplate(9000, OLD, { scsi0: `${sandbox.endpoints.storage}:1,format=raw` });
+  await pve.createTemplate(9000, OLD);
   await pve.createTemplate(9001, NEW);
   await pve.createTemplate(9002, BIG, { scsi0: `${sandbox.endpoints.storage}:9,format=qcow2` });
+  const { apiUrl, tokenId, tokenSecret, caFile } = sandbox.endpoints;
+  const api = new ProxmoxApi({ url: new URL(apiUrl), tokenId, tokenSecret, tls: { caFile } });
   deps = {
     toolchain: async () => tools,
-    trusted: async () => readFileSync(sandbox.endpoints.caFile, "utf8"),
-    guests,
+    trusted: async () => readFileSync(caFile, "utf8"),
+    guests: (signal) => inventory(api, signal),
+    shutDown: ({ node, vmid = 0 }, { signal }) => shutDown(api, { node, vmid }, signal),
   };
 });
 
@@ -64,25 +67,6 @@ after(async () => {
   await sandbox?.stop();
   rmSync(dir, { recursive: true, force: true });
 });
-
-async function guests(): Promise<Guest[]> {
-  const vms = await pve.vms();
-  return await Promise.all(
-    vms.map(async ({ vmid, name, template }) => {
-      const config = await pve.config(vmid);
-      const ip = /ip=([^,]+)/.exec(String(config.ipconfig0 ?? ""))?.[1];
-      const size = /size=(\d+)G/.exec(String(config.scsi0 ?? ""))?.[1];
-      return {
-        vmid,
-        name,
-        node: sandbox.endpoints.node,
-        template: template === 1,
-        addresses: ip === undefined ? [] : [ip],
-        ...(size === undefined ? {} : { disks: { scsi0: Number(size) } }),
-      };
-    }),
-  );
-}
 
 function environment(variables: Record<string, VariableValue> = {}): EnvironmentRequest {
   const { apiUrl, tokenId, tokenSecret, node, storage, bridge } = sandbox.endpoints;
@@ -240,7 +224,7 @@ describe("an environment's life on the embedded node", () => {
         step.run({
           ...control,
           output: (line) => {
-            if (line.includes("making it")) setTimeout(() => interrupt.abort(), 500);
+            if (line.includes("making it")) interrupt.abort();
           },
         }),
     }));
@@ -370,7 +354,7 @@ describe("an environment's life on the embedded node", () => {
         allowReplace: ["k3s-s1"],
         deps: {
           // Without the templates' sizes nobody notices in time that the disk is too small.
-          guests: async () => (await guests()).map(({ disks: _, ...guest }) => guest),
+          guests: async (signal) => (await deps.guests(signal)).map(({ disks: _, ...guest }) => guest),
           shutDown: async (vm) => {
             power.push(`down ${vm.vmid}`);
             return async () => void power.push(`up ${vm.vmid}`);
