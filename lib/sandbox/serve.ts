@@ -1,10 +1,10 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
+import { processIdentity } from "../lock.ts";
 import { type ApiServer, createDispatch, serveApi } from "./api/index.ts";
 import { recordFile, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
 import { emptyGuests, type GuestRuntime, type NodeServer, type SandboxContext } from "./hooks.ts";
 import { resumeAll } from "./operations/index.ts";
-import { processIdentity } from "./process-identity.ts";
 import { NAMES, sandboxPlan, tokenSecret } from "./seed.ts";
 import { openWorld, removeIfThere, writeFileAtomic } from "./world/index.ts";
 
