@@ -1,4 +1,3 @@
-import { messageOf } from "../../errors.ts";
 import {
   type ApiAnswer,
   ApiError,
@@ -9,8 +8,9 @@ import {
 } from "../calls.ts";
 import type { GuestRuntime } from "../hooks.ts";
 import { enforce } from "../permissions.ts";
+import { refusalOf } from "../refusal.ts";
 import { routeSchema, validate } from "../schema/index.ts";
-import { ImageError, LockTimeoutError, StorageError, type World } from "../world/index.ts";
+import type { World } from "../world/index.ts";
 import type { CallContext } from "./route.ts";
 import { findRoute } from "./router.ts";
 import { routes } from "./routes/index.ts";
@@ -49,8 +49,7 @@ async function carryOut(operation: () => Promise<ApiAnswer>): Promise<ApiAnswer>
   try {
     return await operation();
   } catch (error) {
-    const refused = [ImageError, LockTimeoutError, StorageError].some((kind) => error instanceof kind);
-    throw refused ? failure(messageOf(error)) : error;
+    throw refusalOf(error) ?? error;
   }
 }
 

@@ -1,7 +1,11 @@
 import type { GuestFacts } from "./facts.ts";
 
 /** What the guest agent reports of the network: loopback and the one card, as a Linux guest's does. */
-export function networkInterfaces({ mac, address, prefix }: GuestFacts): unknown {
+export function networkInterfaces({
+  mac,
+  address,
+  prefix,
+}: Pick<GuestFacts, "mac" | "address" | "prefix">): unknown {
   const statistics = {
     "rx-bytes": 0,
     "rx-dropped": 0,

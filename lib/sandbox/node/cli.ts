@@ -1,4 +1,5 @@
-import { ApiError } from "../calls.ts";
+import { existsSync } from "node:fs";
+import { refusalOf } from "../refusal.ts";
 import { type Process, write } from "../shell/index.ts";
 
 /** The words of a PVE command line, taken apart. */
@@ -6,6 +7,9 @@ export interface CommandLine {
   readonly positionals: readonly string[];
   readonly options: Readonly<Record<string, string>>;
 }
+
+/** The exit codes of messages that a command has for itself; the first that fits counts. */
+export type ExitCodes = readonly (readonly [RegExp, number])[];
 
 /** The command line is wrong; said the way PVE's tools say it. */
 export class CliUsageError extends Error {
@@ -49,25 +53,38 @@ export function parseCli(
 /**
  * Say a failure as PVE's tools do.
  * @param usage the usage line that follows complaints about the command line
+ * @param codes exit codes of this command alone
  * @returns the exit code
  */
-export async function sayFailure(process: Process, error: unknown, usage: string): Promise<number> {
+export async function sayFailure(
+  process: Process,
+  error: unknown,
+  usage: string,
+  codes: ExitCodes = [],
+): Promise<number> {
   if (error instanceof CliUsageError) {
     await write(process.stderr, `${error.message}\n${usage}\n`);
     return 255;
   }
-  if (!(error instanceof ApiError)) throw error;
-  if (error.errors !== undefined) {
-    const lines = Object.entries(error.errors).map(([name, message]) => `${name}: ${message}\n`);
-    await write(process.stderr, `${error.status} ${error.message.trimEnd()}\n${lines.join("")}${usage}\n`);
+  const refusal = refusalOf(error);
+  if (refusal === undefined) throw error;
+  const { status, message, errors } = refusal;
+  if (errors !== undefined) {
+    const lines = Object.entries(errors).map(([name, complaint]) => `${name}: ${complaint}\n`);
+    await write(process.stderr, `${status} ${message.trimEnd()}\n${lines.join("")}${usage}\n`);
     return 255;
   }
-  await write(process.stderr, `${error.message.trimEnd()}\n`);
-  return exitCode(error.message);
+  await write(process.stderr, `${message.trimEnd()}\n`);
+  return codes.find(([pattern]) => pattern.test(message))?.[1] ?? exitCode(process, message);
+}
+
+/** A line of what an operation says: what comes from the programs below it went to their stderr. */
+export function printLine({ stdout, stderr }: Pick<Process, "stdout" | "stderr">, line: string): void {
+  (/^(?:qemu-img|kvm): /.test(line) ? stderr : stdout).write(`${line}\n`);
 }
 
 /** The tools end with the system's last error number, if there was one: 2 for a missing file, 25 after a lock. */
-function exitCode(message: string): number {
+function exitCode({ files }: Process, message: string): number {
   if (
     /^(Configuration file|unable to find configuration file|unable to create VM \d+: config file)/.test(
       message,
@@ -76,8 +93,19 @@ function exitCode(message: string): number {
     return 2;
   }
   if (/VM is running|is running - destroy failed/.test(message)) return 25;
-  if (/non-existent or non-regular file/.test(message)) return 2;
+  const [, path] = /^(.*): non-existent or non-regular file/.exec(message) ?? [];
+  // Looking at what is there, a directory for instance, is no error of the system's.
+  if (path !== undefined) return path.startsWith("/") && existsSync(files.toHost(path)) ? 255 : 2;
   return 255;
+}
+
+/** JSON in one line, keys sorted, as `--output-format json` has it. */
+export function sortedJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === "object" && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item,
+  );
 }
 
 /** JSON as Perl's tools print it: three spaces, a space before each colon, keys sorted. */

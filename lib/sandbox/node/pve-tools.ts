@@ -1,8 +1,8 @@
-import { ROOT } from "../calls.ts";
+import { ApiError, type Method, ROOT } from "../calls.ts";
 import type { SandboxContext } from "../hooks.ts";
-import { type Program, type Programs, write } from "../shell/index.ts";
+import { complain, type Program, type Programs, write } from "../shell/index.ts";
 import { parseVolumeId } from "../world/index.ts";
-import { CliUsageError, parseCli, sayFailure } from "./cli.ts";
+import { CliUsageError, parseCli, printLine, sayFailure, sortedJson } from "./cli.ts";
 
 /** The storage manager's, and the other tools of the node that the tasks use. */
 export function pveTools(context: SandboxContext): Programs {
@@ -61,10 +61,6 @@ function pvesm(context: SandboxContext): Program {
       await write(process.stderr, `ERROR: unknown command 'pvesm ${command}'\n`);
       return 255;
     } catch (error) {
-      if (error instanceof Error && error.name === "StorageError") {
-        await write(process.stderr, `${error.message}\n`);
-        return 255;
-      }
       return await sayFailure(process, error, usages[command] ?? "");
     }
   };
@@ -118,23 +114,41 @@ function contentTable(rows: readonly ContentRow[]): string {
   ].join("\n");
 }
 
-/** `pvesh get PATH`, for what has no tool of its own. */
-function pvesh({ dispatch }: SandboxContext): Program {
+/** pvesh's words for the API's methods. */
+const METHODS: Readonly<Record<string, Method>> = {
+  get: "GET",
+  create: "POST",
+  set: "PUT",
+  delete: "DELETE",
+};
+
+/** `pvesh get PATH` and the like, for what has no tool of its own. Answers are JSON, never tables. */
+function pvesh({ dispatch, world }: SandboxContext): Program {
   return async (process) => {
-    const [command, path = "/", ...rest] = process.args;
-    if (command !== "get") {
-      await write(process.stderr, `ERROR: the sandbox's pvesh only knows 'get'\n`);
-      return 255;
+    const [command = "", path = "/", ...rest] = process.args;
+    const method = Object.hasOwn(METHODS, command) ? METHODS[command] : undefined;
+    if (method === undefined) {
+      return await complain(
+        process,
+        `ERROR: the sandbox's pvesh knows ${Object.keys(METHODS).join(", ")}, not '${command}'`,
+        255,
+      );
     }
     try {
       const { options } = parseCli(rest, { positionals: 0, known: () => true });
       const { "output-format": format, ...params } = options;
-      const { data } = await dispatch({ method: "GET", path, params, caller: ROOT });
-      const text = format === "json" || typeof data === "object" ? JSON.stringify(data) : String(data);
-      await write(process.stdout, `${text}\n`);
+      const onLog = (line: string): void => printLine(process, line);
+      const { data, task } = await dispatch({ method, path, params, caller: ROOT, onLog });
+      if (task !== undefined) await world.tasks.finished(task.upid);
+      const text = format === "json" || typeof data === "object" ? sortedJson(data) : String(data);
+      if (data !== null) await write(process.stdout, `${text}\n`);
       return 0;
     } catch (error) {
-      return await sayFailure(process, error, `pvesh get <api_path> [OPTIONS] [FORMAT_OPTIONS]`);
+      // 501: nothing of that name.
+      if (error instanceof ApiError && error.status === 501) {
+        return await complain(process, `No '${command}' handler defined for '${path}'`);
+      }
+      return await sayFailure(process, error, `pvesh ${command} <api_path> [OPTIONS] [FORMAT_OPTIONS]`);
     }
   };
 }

@@ -41,6 +41,7 @@ function row(vmid: string, name: string, status: string, memory: string, disk: s
 /** "cur", "new" and "del" lines. */
 export function pendingLines(data: unknown): string {
   return (data as readonly Fields[])
+    .filter(({ key }) => key !== "digest")
     .toSorted((a, b) => (String(a.key) < String(b.key) ? -1 : 1))
     .map(({ key, value, pending, delete: deleted }) => {
       if (deleted) return `del ${String(key)}: ${String(value)}\n`;
@@ -49,6 +50,9 @@ export function pendingLines(data: unknown): string {
     })
     .join("");
 }
+
+/** What the API adds to a VM's state and qm does not show. */
+const NOT_SHOWN = new Set(["agent", "clipboard", "cpu", "ha"]);
 
 /** The state alone, or everything the node knows. */
 export function statusLines(data: unknown, verbose: boolean): string {
@@ -59,7 +63,7 @@ export function statusLines(data: unknown, verbose: boolean): string {
 
 function dump(fields: Fields, indent: string): string {
   return Object.entries(fields)
-    .filter(([key]) => key !== "ha" && key !== "agent")
+    .filter(([key]) => !NOT_SHOWN.has(key))
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) =>
       typeof value === "object" && value !== null

@@ -4,7 +4,15 @@ import type { SandboxContext } from "../hooks.ts";
 import { importDisk } from "../operations/index.ts";
 import { isVmOption, routeSchema } from "../schema/index.ts";
 import { type Process, type Program, write } from "../shell/index.ts";
-import { CliUsageError, type CommandLine, parseCli, perlJson, sayFailure } from "./cli.ts";
+import {
+  CliUsageError,
+  type CommandLine,
+  type ExitCodes,
+  parseCli,
+  perlJson,
+  printLine,
+  sayFailure,
+} from "./cli.ts";
 import { configLines, listTable, pendingLines, statusLines } from "./qm-print.ts";
 
 /** One command of qm: a call of the API, and how its answer is shown. */
@@ -15,6 +23,7 @@ interface Command {
   /** The API's route, whose parameters are the command's options; "{vmid}" is the first word. */
   readonly route?: { readonly method: Method; readonly path: string };
   readonly options?: readonly string[];
+  readonly exitCodes?: ExitCodes;
   run(call: Call): Promise<number>;
 }
 
@@ -47,7 +56,7 @@ export function qm(context: SandboxContext): Program {
       const positionals = end < 0 ? line.positionals : [line.positionals[0] ?? "", ...rest.slice(end + 1)];
       return await command.run({ ...line, positionals, process, context, ...tools(process, context) });
     } catch (error) {
-      return await sayFailure(process, error, usage);
+      return await sayFailure(process, error, usage, command.exitCodes);
     }
   };
 }
@@ -61,7 +70,7 @@ function tools(process: Process, { dispatch, world }: SandboxContext): Pick<Call
         path: `${base}${path}`,
         params,
         caller: ROOT,
-        onLog: (line) => void process.stdout.write(`${line}\n`),
+        onLog: (line) => printLine(process, line),
       }),
     print: async (text) => {
       await write(process.stdout, text);
@@ -114,12 +123,15 @@ function onVm(usage: string, method: Method, path: string): Command {
   };
 }
 
-const importOptions: Pick<Command, "words" | "options" | "run"> = {
+const importOptions: Omit<Command, "usage"> = {
   words: 3,
   options: ["format", "target-disk"],
+  exitCodes: [
+    [/^copy failed: /, 39],
+    [/^command '\S+qemu-img info /, 1],
+  ],
   run: async ({ context, positionals, options, process }) => {
     const [vmid = "", source = "", storage = ""] = positionals;
-    const log = (line: string): void => void process.stdout.write(`${line}\n`);
     await importDisk(
       context,
       {
@@ -129,7 +141,7 @@ const importOptions: Pick<Command, "words" | "options" | "run"> = {
         ...(options.format === undefined ? {} : { format: options.format }),
         ...(options["target-disk"] === undefined ? {} : { targetDisk: options["target-disk"] }),
       },
-      log,
+      (line) => printLine(process, line),
     );
     return 0;
   },
