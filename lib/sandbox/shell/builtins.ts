@@ -4,7 +4,7 @@ import { access, chmod, mkdir, readdir, rename, rm, stat, statfs, utimes } from 
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { complain, type Process, type Program, type Programs, write } from "./program.ts";
-import { absolute, reasonOf } from "./shell.ts";
+import { absolute, demandAccess, reasonOf } from "./shell.ts";
 
 /** The everyday programs of the node and the guests, as far as the tasks and people at the prompt need them. */
 export const builtins: Programs = {
@@ -17,10 +17,10 @@ export const builtins: Programs = {
     await write(stdout, `${args.join(" ")}\n`);
     return 0;
   },
-  cat: overFiles("cat", async (process, path, host) => await copy(process, createReadStream(host), path)),
-  sha256sum: overFiles("sha256sum", async ({ stdout }, path, host) => {
+  cat: overFiles("cat", copy),
+  sha256sum: overFiles("sha256sum", async ({ stdout }, from, path) => {
     const hash = createHash("sha256");
-    for await (const chunk of createReadStream(host)) hash.update(chunk as Buffer);
+    for await (const chunk of from.iterator({ destroyOnReturn: false })) hash.update(chunk as Buffer);
     await write(stdout, `${hash.digest("hex")}  ${path}\n`);
   }),
   rm: async (process) => {
@@ -107,12 +107,12 @@ async function test({ files }: Process, args: readonly string[]): Promise<number
 /** A program that reads each file it is given, or stdin when there is none. */
 function overFiles(
   name: string,
-  each: (process: Process, path: string, host: string) => Promise<void>,
+  each: (process: Process, from: Readable, path: string) => Promise<void>,
 ): Program {
   return async (process) => {
     const { paths } = split(process.args);
-    if (paths.length === 0 && name === "cat") {
-      await copy(process, process.stdin, "-");
+    if (paths.length === 0) {
+      await each(process, process.stdin, "-");
       return 0;
     }
     let code = 0;
@@ -120,13 +120,8 @@ function overFiles(
       try {
         const host = process.files.toHost(absolute(path));
         await access(host);
-        const { mode } = await stat(host);
-        // The guests' files belong to root; what others may not read is a secret there.
-        if (!process.user.root && (mode & 0o004) === 0) {
-          code = await complain(process, `${name}: ${path}: Permission denied`);
-          continue;
-        }
-        await each(process, path, host);
+        await demandAccess(host, process.user, 4);
+        await each(process, createReadStream(host), path);
       } catch (error) {
         const reason = reasonOf(error);
         if (reason === undefined) throw error;
@@ -150,15 +145,20 @@ function overPaths(complaint: string, each: (host: string) => Promise<void>): Pr
 }
 
 /** Copy a stream to stdout without ending it, never faster than the other side reads. */
-async function copy({ stdout }: Process, from: Readable, _path: string): Promise<void> {
-  // A channel's stdin and stdout are one stream: reading to the end must not close it.
-  for await (const chunk of from.iterator({ destroyOnReturn: false })) {
-    if (stdout.destroyed) {
-      const { errored } = stdout;
-      if (errored) throw errored;
-      return;
+async function copy({ stdout }: Process, from: Readable): Promise<void> {
+  try {
+    // A channel's stdin and stdout are one stream: reading to the end must not close it.
+    for await (const chunk of from.iterator({ destroyOnReturn: false })) {
+      if (stdout.destroyed) {
+        const { errored } = stdout;
+        if (errored) throw errored;
+        return;
+      }
+      await write(stdout, chunk as Buffer);
     }
-    await write(stdout, chunk as Buffer);
+  } catch (error) {
+    // The client went away in the middle: what came stays, as on a real machine.
+    if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
   }
 }
 

@@ -1,4 +1,5 @@
-import { createReadStream, createWriteStream } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { type NodeFiles, OutsideNodeError } from "../world/index.ts";
@@ -81,12 +82,14 @@ async function runRedirected(
 ): Promise<number> {
   const opened: Writable[] = [];
   try {
-    const redirected = redirect(command.redirects, streams, options.files, opened);
+    const redirected = await redirect(command.redirects, streams, options, opened);
     return await runWords(command.words, redirected, options);
   } catch (error) {
-    const reason = reasonOf(error);
+    const reason = reasonOf(error instanceof RedirectError ? error.cause : error);
     if (reason === undefined) throw error;
-    await write(streams.stderr, `bash: line 1: ${reason}\n`);
+    const who =
+      error instanceof RedirectError ? `bash: line 1: ${error.path}` : `${command.words[0]}: write error`;
+    await write(streams.stderr, `${who}: ${reason}\n`);
     return 1;
   } finally {
     for (const stream of opened) {
@@ -99,6 +102,9 @@ async function runRedirected(
 async function runWords(words: readonly string[], streams: Streams, options: ShellOptions): Promise<number> {
   const [name, ...args] = words[0] === "exec" ? words.slice(1) : words;
   if (name === undefined) return 0;
+  if ((name === "sh" || name === "bash") && args[0] === "-c") {
+    return await runCommandLine(args[1] ?? "", streams, options);
+  }
   const program = Object.hasOwn(options.programs, name) ? options.programs[name] : undefined;
   if (program === undefined) {
     await write(streams.stderr, `bash: line 1: ${name}: command not found\n`);
@@ -113,21 +119,32 @@ async function runWords(words: readonly string[], streams: Streams, options: She
   });
 }
 
-function redirect(
+async function redirect(
   redirects: readonly Redirect[],
   streams: Streams,
-  files: NodeFiles,
+  options: ShellOptions,
   opened: Writable[],
-): Streams {
+): Promise<Streams> {
   let { stdin, stdout, stderr } = streams;
   for (const { fd, mode, target } of redirects) {
     if (mode === "copy") {
       if (fd === 2) stderr = stdout;
       else stdout = stderr;
-    } else if (mode === "read") {
-      stdin = createReadStream(files.toHost(absolute(target)));
+    } else if (target === "/dev/null") {
+      const nothing = new PassThrough().resume();
+      if (fd === 0) stdin = nothing.end();
+      else if (fd === 2) stderr = nothing;
+      else stdout = nothing;
     } else {
-      const stream = target === "/dev/null" ? new PassThrough().resume() : toFile(files, target, mode);
+      // The file is opened before anything runs: a command never runs whose output has nowhere to go.
+      const file = await openFile(options, target, mode);
+      if (mode === "read") {
+        stdin = file.createReadStream();
+        continue;
+      }
+      const stream = file.createWriteStream();
+      // Whoever writes finds the stream destroyed; the reason shows there.
+      stream.on("error", () => {});
       opened.push(stream);
       if (fd === 2) stderr = stream;
       else stdout = stream;
@@ -136,14 +153,47 @@ function redirect(
   return { stdin, stdout, stderr };
 }
 
-function toFile(files: NodeFiles, target: string, mode: "write" | "append"): Writable {
-  const stream = createWriteStream(files.toHost(absolute(target)), {
-    flags: mode === "write" ? "w" : "a",
-    mode: 0o600,
-  });
-  // Whoever writes finds the stream destroyed; the reason shows there.
-  stream.on("error", () => {});
-  return stream;
+/** Why a redirection failed, and for which path. */
+class RedirectError extends Error {
+  override readonly name = "RedirectError";
+  readonly path: string;
+
+  constructor(path: string, cause: unknown) {
+    super(path, { cause });
+    this.path = path;
+  }
+}
+
+const FLAGS = { read: "r", write: "w", append: "a" } as const;
+
+async function openFile(
+  { files, user }: ShellOptions,
+  target: string,
+  mode: keyof typeof FLAGS,
+): Promise<FileHandle> {
+  try {
+    const path = files.toHost(absolute(target));
+    await demandAccess(path, user, mode === "read" ? 4 : 2);
+    return await open(path, FLAGS[mode], 0o600);
+  } catch (error) {
+    throw reasonOf(error) === undefined ? error : new RedirectError(target, error);
+  }
+}
+
+/**
+ * The machines' files belong to root: others may do what a file's mode grants to everybody. A file that is not there
+ * goes by its directory.
+ * @param bit 4 to read, 2 to write
+ * @throws {Error} EACCES, or what looking at it comes to
+ */
+export async function demandAccess(hostPath: string, user: Process["user"], bit: 4 | 2): Promise<void> {
+  if (user.root) return;
+  const missing = async (error: unknown): Promise<{ mode: number }> => {
+    if (bit === 4 || (error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    return await stat(dirname(hostPath));
+  };
+  const { mode } = await stat(hostPath).catch(missing);
+  if ((mode & bit) === 0) throw Object.assign(new Error("Permission denied"), { code: "EACCES" });
 }
 
 /** Everything on these machines happens in root's home. */
@@ -154,7 +204,7 @@ export function absolute(path: string): string {
 /** What the system says about a path, in its own words; undefined for errors of ours. */
 export function reasonOf(error: unknown): string | undefined {
   if (error instanceof OutsideNodeError) return error.message;
-  const { code, path } = error as NodeJS.ErrnoException;
+  const { code } = error as NodeJS.ErrnoException;
   const words: Record<string, string> = {
     ENOENT: "No such file or directory",
     EISDIR: "Is a directory",
@@ -164,6 +214,5 @@ export function reasonOf(error: unknown): string | undefined {
     ENOTEMPTY: "Directory not empty",
     ENOSPC: "No space left on device",
   };
-  const text = code === undefined ? undefined : words[code];
-  return text === undefined ? undefined : path === undefined ? text : `${text}`;
+  return code === undefined ? undefined : words[code];
 }

@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, mkdir, open, opendir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { posix } from "node:path";
 import type { Attributes, SFTPWrapper } from "ssh2";
@@ -23,9 +23,13 @@ export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
     if (file === undefined || Array.isArray(file)) throw new Error("not an open file");
     return file;
   };
-  /** Answers with a status when the action fails. */
+  let last = Promise.resolve();
+  /**
+   * Answers with a status when the action fails. One after another: scp cuts a file off where an answer overtakes the
+   * one before it (OpenSSH's own server never does that).
+   */
   const attempt = (id: number, action: () => Promise<void>): void => {
-    action().catch((error: unknown) => {
+    last = last.then(action).catch((error: unknown) => {
       const { code } = error as NodeJS.ErrnoException;
       const status =
         code === "ENOENT"
@@ -54,8 +58,8 @@ export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
   sftp.on("FSTAT", (id, handle) =>
     attempt(id, async () => sftp.attrs(id, attributes(await fileOf(handle).stat()))),
   );
-  sftp.on("SETSTAT", (id) => ok(id));
-  sftp.on("FSETSTAT", (id) => ok(id));
+  sftp.on("SETSTAT", (id) => attempt(id, async () => ok(id)));
+  sftp.on("FSETSTAT", (id) => attempt(id, async () => ok(id)));
   sftp.on("OPEN", (id, path, flags) =>
     attempt(id, async () => {
       const file = await open(host(path), openFlags(flags), 0o600);
@@ -90,11 +94,17 @@ export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
         return;
       }
       const entries = names.splice(0, 100).map(async (path) => ({
-        filename: posix.basename(path),
-        longname: posix.basename(path),
-        attrs: attributes(await lstat(host(path))),
+        path,
+        stats: await lstat(host(path)),
       }));
-      sftp.name(id, await Promise.all(entries));
+      sftp.name(
+        id,
+        (await Promise.all(entries)).map(({ path, stats }) => ({
+          filename: posix.basename(path),
+          longname: longName(posix.basename(path), stats),
+          attrs: attributes(stats),
+        })),
+      );
     }),
   );
   sftp.on("CLOSE", (id, handle) =>
@@ -113,10 +123,33 @@ export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
   sftp.on("MKDIR", (id, path) => attempt(id, async () => mkdir(host(path)).then(() => ok(id))));
   sftp.on("RMDIR", (id, path) => attempt(id, async () => rmdir(host(path)).then(() => ok(id))));
   // The client has nothing more to ask: without an answer it would wait for ever.
-  sftp.on("end", () => sftp.end());
+  sftp.on("end", () => endWell(sftp));
   sftp.on("close", () => {
     for (const what of open_.values()) if (!Array.isArray(what)) void what.close().catch(() => {});
   });
+}
+
+/**
+ * End the channel as sshd does. ssh2 closes it without an exit status, and scp takes that for a failure; there is no
+ * public way to send one.
+ */
+function endWell(sftp: SFTPWrapper): void {
+  const { outgoing, _protocol: protocol } = sftp as unknown as {
+    readonly outgoing: { readonly id: number };
+    readonly _protocol: { exitStatus(channel: number, code: number): void };
+  };
+  protocol.exitStatus(outgoing.id, 0);
+  sftp.end();
+}
+
+/** A line as `ls -l` has it: clients show it as it is. */
+function longName(name: string, stats: Stats): string {
+  const kind = stats.isDirectory() ? "d" : stats.isSymbolicLink() ? "l" : "-";
+  const bits = [...(stats.mode & 0o777).toString(2).padStart(9, "0")];
+  const mode = bits.map((bit, at) => (bit === "1" ? ("rwx"[at % 3] ?? "") : "-")).join("");
+  const [, month = "", day = "", time = ""] =
+    /^\w+ (\w+) (\d+) \d+ (\d+:\d+)/.exec(stats.mtime.toString()) ?? [];
+  return `${kind}${mode}    1 root     root     ${String(stats.size).padStart(8)} ${month} ${day.replace(/^0/, " ")} ${time} ${name}`;
 }
 
 function openFlags(flags: number): number {
@@ -130,7 +163,7 @@ function openFlags(flags: number): number {
   return result;
 }
 
-function attributes(stats: Awaited<ReturnType<typeof stat>> | undefined): Attributes {
+function attributes(stats: Stats | undefined): Attributes {
   return {
     mode: Number(stats?.mode ?? 0o755),
     uid: 0,
