@@ -1,5 +1,7 @@
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { TaskError } from "../errors.ts";
+import { quoteWords } from "./quote.ts";
 
 /** What a qcow2 image says of itself. */
 export interface Qcow2 {
@@ -13,10 +15,16 @@ export interface Qcow2 {
 
 const MAGIC = 0x514649fb;
 const HEADER_BYTES = 104;
-/** Bit 0: dirty, 1: corrupt, 2: external data file, 3: compression type. */
+/** The incompatible features; a reader that does not know one cannot read the image. */
 const DIRTY = 1n;
 const CORRUPT = 2n;
 const EXTERNAL_DATA = 4n;
+const COMPRESSION_TYPE = 8n;
+const EXTENDED_L2 = 16n;
+const KNOWN_FEATURES = DIRTY | CORRUPT | EXTERNAL_DATA | COMPRESSION_TYPE | EXTENDED_L2;
+/** QEMU takes no larger table. */
+const L1_BYTES = 32 * 1024 ** 2;
+const COMPRESSED = 1n << 62n;
 const OFFSET_MASK = 0x00fffffffffffe00n;
 
 /**
@@ -27,9 +35,12 @@ const OFFSET_MASK = 0x00fffffffffffe00n;
 export async function inspectQcow2(file: string): Promise<Qcow2> {
   const refuse = (why: string, todo: readonly string[] = []): TaskError =>
     new TaskError({ what: `${file} cannot be used as an image`, why, todo });
+  const convert = `$ ${quoteWords(["qemu-img", "convert", "-O", "qcow2", file, "image.qcow2"])}`;
+  const repair = `$ ${quoteWords(["qemu-img", "check", "-r", "all", file])}`;
   let handle: FileHandle;
   try {
-    handle = await open(file, "r");
+    // A named pipe must not make us wait for its writer.
+    handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw refuse(code === "ENOENT" ? "There is no such file" : `It cannot be read (${code})`);
@@ -40,10 +51,7 @@ export async function inspectQcow2(file: string): Promise<Qcow2> {
     const header = Buffer.alloc(HEADER_BYTES);
     const { bytesRead } = await handle.read(header, 0, HEADER_BYTES, 0);
     if (bytesRead < 72 || header.readUInt32BE(0) !== MAGIC) {
-      throw refuse("It is not in qcow2 format", [
-        "Convert it first:",
-        `$ qemu-img convert -O qcow2 ${file} image.qcow2`,
-      ]);
+      throw refuse("It is not in qcow2 format", ["Convert it first:", convert]);
     }
     const version = header.readUInt32BE(4);
     if (version !== 2 && version !== 3) throw refuse(`It has qcow2 version ${version}; 2 and 3 are known`);
@@ -56,16 +64,22 @@ export async function inspectQcow2(file: string): Promise<Qcow2> {
     if (header.readBigUInt64BE(8) !== 0n) {
       throw refuse("It has a backing file, which would be missing on the node", [
         "Make it self-contained first:",
-        `$ qemu-img convert -O qcow2 ${file} image.qcow2`,
+        convert,
       ]);
     }
     if (header.readUInt32BE(32) !== 0) throw refuse("It is encrypted");
     const features = version === 3 ? header.readBigUInt64BE(72) : 0n;
     if (features & EXTERNAL_DATA) throw refuse("Its data are in another file");
-    if (features & CORRUPT) throw refuse("It is marked as corrupt", ["$ qemu-img check -r all IMAGE"]);
-    if (features & DIRTY) throw refuse("It was not closed properly", [`$ qemu-img check -r all ${file}`]);
+    if (features & CORRUPT) throw refuse("It is marked as corrupt", [repair]);
+    if (features & DIRTY) throw refuse("It was not closed properly", [repair]);
+    if (features & ~KNOWN_FEATURES) throw refuse("It uses a feature of qcow2 that is not known here");
     const clusterSize = 2 ** clusterBits;
-    const end = await lastByte(handle, header, clusterSize);
+    const l1Bytes = header.readUInt32BE(36) * 8;
+    const extended = (features & EXTENDED_L2) !== 0n;
+    const mappedByL2 = (clusterSize / (extended ? 16 : 8)) * clusterSize;
+    if (l1Bytes > L1_BYTES || (l1Bytes / 8) * mappedByL2 < virtualSize)
+      throw refuse("Its table of clusters does not fit its virtual size");
+    const end = await lastByte(handle, header, { clusterBits, extended, size: stats.size });
     if (end > stats.size) {
       throw refuse(`It is cut off: it refers to byte ${end} of ${stats.size}`, ["Copy or download it again"]);
     }
@@ -75,29 +89,49 @@ export async function inspectQcow2(file: string): Promise<Qcow2> {
   }
 }
 
-/** The end of the last cluster that the image's tables refer to; a little less for compressed ones. */
-async function lastByte(handle: FileHandle, header: Buffer, clusterSize: number): Promise<number> {
+/** How an image is laid out, and how long its file is. */
+interface Layout {
+  readonly clusterBits: number;
+  /** Each entry of a second table is followed by a bitmap. */
+  readonly extended: boolean;
+  readonly size: number;
+}
+
+/** The end of what the image's tables refer to; of the file, when only the last cluster is not written in full. */
+async function lastByte(handle: FileHandle, header: Buffer, layout: Layout): Promise<number> {
+  const { clusterBits, extended, size } = layout;
+  const clusterSize = 2 ** clusterBits;
   const l1Entries = header.readUInt32BE(36);
   const l1Offset = Number(header.readBigUInt64BE(40));
   const refcountOffset = Number(header.readBigUInt64BE(48));
   const refcountClusters = header.readUInt32BE(56);
-  let end = Math.max(l1Offset + l1Entries * 8, refcountOffset + refcountClusters * clusterSize);
-  const { size } = await handle.stat();
-  if (end > size) return end;
+  let tables = Math.max(l1Offset + l1Entries * 8, refcountOffset + refcountClusters * clusterSize);
+  if (tables > size) return tables;
+  let data = 0;
   for (const l2 of await tableAt(handle, l1Offset, l1Entries)) {
     const offset = Number(l2 & OFFSET_MASK);
     if (offset === 0) continue;
-    end = Math.max(end, offset + clusterSize);
-    if (end > size) return end;
-    for (const entry of await tableAt(handle, offset, clusterSize / 8)) {
-      const compressed = (entry & (1n << 62n)) !== 0n;
-      const data = Number(entry & OFFSET_MASK);
-      if (compressed || data === 0) continue;
-      end = Math.max(end, data + clusterSize);
-    }
+    tables = Math.max(tables, offset + clusterSize);
+    if (tables > size) return tables;
+    const entries = await tableAt(handle, offset, clusterSize / 8);
+    for (let at = 0; at < entries.length; at += extended ? 2 : 1)
+      data = Math.max(data, endOf(entries[at] ?? 0n, clusterBits));
   }
-  // The last cluster of a file need not be written in full.
-  return end > size && end - size < clusterSize ? size : end;
+  // QEMU need not write the last cluster in full.
+  return Math.max(tables, data - size < clusterSize ? Math.min(data, size) : data);
+}
+
+/** Where the data of a second table's entry end. */
+function endOf(entry: bigint, clusterBits: number): number {
+  if ((entry & COMPRESSED) === 0n) {
+    const offset = Number(entry & OFFSET_MASK);
+    return offset === 0 ? 0 : offset + 2 ** clusterBits;
+  }
+  // Where they begin, to the byte, and how many further sectors they reach into.
+  const bits = BigInt(62 - (clusterBits - 8));
+  const offset = entry & ((1n << bits) - 1n);
+  const sectors = (entry & (COMPRESSED - 1n)) >> bits;
+  return Number((offset / 512n + sectors + 1n) * 512n);
 }
 
 async function tableAt(handle: FileHandle, offset: number, entries: number): Promise<BigUint64Array> {
