@@ -50,7 +50,7 @@ export function renderNotes(metadata: ImageMetadata): string {
     `Golden image ${metadata.version}, made by homelab.`,
     "",
     "```json",
-    JSON.stringify(metadata, undefined, 2),
+    renderMetadata(metadata).trimEnd(),
     "```",
     "",
   ].join("\n");
@@ -58,8 +58,17 @@ export function renderNotes(metadata: ImageMetadata): string {
 
 /** The metadata in a template's notes; undefined for notes of somebody else. */
 export function parseNotes(notes: string): ImageMetadata | undefined {
-  const [, json] = /```json\n([\s\S]*?)\n```/.exec(notes) ?? [];
-  if (json === undefined) return undefined;
+  const [, json] = /```json\r?\n([\s\S]*?)\r?\n```/.exec(notes) ?? [];
+  return json === undefined ? undefined : parseMetadata(json);
+}
+
+/** The file beside the image. */
+export function renderMetadata(metadata: ImageMetadata): string {
+  return `${JSON.stringify(metadata, undefined, 2)}\n`;
+}
+
+/** Metadata from their JSON; undefined for anything else. */
+export function parseMetadata(json: string): ImageMetadata | undefined {
   const result = v.safeParse(v.pipe(v.string(), v.parseJson(), metadataSchema), json);
   return result.success ? result.output : undefined;
 }
