@@ -1,10 +1,10 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { TaskError } from "../errors.ts";
 import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
 import { quoteWords } from "./quote.ts";
-import { sshFailure } from "./ssh-failure.ts";
+import { type SshEnd, sshFailure } from "./ssh-failure.ts";
 
 /** Where SSH goes, as settings have it. */
 export interface SshTarget {
@@ -64,7 +64,7 @@ export class NodeShell {
   /** Run a shell line on the node; its words must have been quoted. */
   async runLine(line: string, options: RunOptions = {}): Promise<RunResult> {
     const { file, args } = await this.command(["--", line]);
-    return await runSsh(file, args, this.#name, options);
+    return await runSsh(file, args, this.target, options);
   }
 
   /** Run a program on a VM. */
@@ -83,10 +83,14 @@ export class NodeShell {
       "--",
       quoteWords(words),
     ];
-    const name = vm.jump
-      ? `${vm.user}@${vm.address} through ${user}@${host}:${port}`
-      : `${vm.user}@${vm.address}`;
-    return await runSsh("ssh", args, name, options);
+    const end: SshEnd = {
+      user: vm.user,
+      host: vm.address,
+      knownHostsFile: vm.knownHostsFile,
+      configFile,
+      ...(vm.jump ? { through: `${user}@${host}:${port}` } : {}),
+    };
+    return await runSsh("ssh", args, end, options);
   }
 
   /** The ssh command for this node, with more arguments: for tunnels. */
@@ -106,6 +110,11 @@ export class NodeShell {
     };
   }
 
+  /** What it means that an ssh command for this node failed: the connection's failure, or the program's own. */
+  failureOf(error: CommandError): TaskError | CommandError {
+    return failureOf(this.target, error);
+  }
+
   /** End the shared connection. */
   async close(): Promise<void> {
     const folder = await this.#control?.catch(() => undefined);
@@ -114,10 +123,6 @@ export class NodeShell {
     const args = ["-o", `ControlPath=${join(folder, "c")}`, "-O", "exit", "node"];
     await run("ssh", args, { allow: [0, SSH_FAILED] }).catch(() => {});
     await rm(folder, { recursive: true, force: true });
-  }
-
-  get #name(): string {
-    return `${this.target.user}@${this.target.host}:${this.target.port}`;
   }
 
   /** A socket's path is short, and nobody else may reach it. */
@@ -145,18 +150,20 @@ export class NodeShell {
 async function runSsh(
   file: string,
   args: readonly string[],
-  name: string,
+  end: SshEnd,
   options: RunOptions,
 ): Promise<RunResult> {
   try {
     return await run(file, args, { env: childEnv({ LC_ALL: "C" }), ...options });
   } catch (error) {
-    if (error instanceof CommandError && (error.exitCode === SSH_FAILED || error.exitCode === 127)) {
-      const failure = sshFailure(name, error);
-      if (failure !== undefined) throw failure;
-    }
-    throw error;
+    throw error instanceof CommandError ? failureOf(end, error) : error;
   }
+}
+
+function failureOf(end: SshEnd, error: CommandError): TaskError | CommandError {
+  // A program on the other side may end with either code, too: the words decide.
+  const perhaps = error.exitCode === SSH_FAILED || error.exitCode === 127;
+  return (perhaps ? sshFailure(end, error) : undefined) ?? error;
 }
 
 /**
@@ -172,6 +179,7 @@ export async function learnHostKey(
   signal?: AbortSignal,
 ): Promise<void> {
   const key = await hostKeyOf(shell, vm.vmid, signal);
+  await mkdir(dirname(knownHostsFile), { recursive: true, mode: 0o700 });
   const before = await readFile(knownHostsFile, "utf8").catch(() => "");
   const others = before.split("\n").filter((line) => line !== "" && line.split(" ")[0] !== vm.address);
   await writeFile(knownHostsFile, `${[...others, `${vm.address} ${key}`].join("\n")}\n`, { mode: 0o600 });
