@@ -1,5 +1,15 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { randomUUID } from "node:crypto";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
 
 /**
  * Something that stays the same for a process and differs from any later process with the same pid.
@@ -27,52 +37,75 @@ export type LockAttempt =
 
 /**
  * Take a lock file for this process, or say who has it. What a killed process has left is taken over.
+ *
+ * A lock that is no longer held is never removed, since between looking at it and removing it, it might have become
+ * somebody's: it gets a successor, and the last one of such a chain holds the lock. A link is made by one process only,
+ * so each lock has one successor. Whoever holds the lock makes itself the chain's only link.
  * @param file the lock file; its folder is made
  */
 export function tryLock(file: string): LockAttempt {
-  const mine = `${process.pid} ${processIdentity(process.pid)}\n`;
-  const draft = `${file}.${process.pid}`;
+  const id = randomUUID();
+  const mine = `${process.pid} ${processIdentity(process.pid)}\n${id}\n`;
+  // As long as this file is there and its process runs, the lock of the same id is held.
+  const token = tokenOf(file, id);
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(draft, mine, { mode: 0o600 });
-  try {
-    for (;;) {
-      if (linked(draft, file)) return { held: true, release: () => release(file, mine) };
-      const text = readIfThere(file);
-      if (text === undefined) continue;
-      const holder = Number(text.split(" ", 1)[0]);
-      if (text === `${holder} ${processIdentity(holder)}\n`) return { held: false, holder };
-      setAside(file, text);
+  writeFileSync(token, mine, { mode: 0o600 });
+  for (;;) {
+    const { text, place } = lastOf(file);
+    if (text === mine) {
+      becomeOnlyLink(file, token);
+      return { held: true, release: () => rmSync(token, { force: true }) };
     }
-  } finally {
-    rmSync(draft, { force: true });
+    if (text !== undefined) {
+      rmSync(token, { force: true });
+      return { held: false, holder: Number(text.split(" ", 1)[0]) };
+    }
+    // The next look tells whether this was still the chain's end.
+    link(token, place);
   }
 }
 
-/** A hard link is made by one process only, with its content complete. */
-function linked(draft: string, file: string): boolean {
+/** The held lock at the end of a chain, or the place where the next one goes. */
+function lastOf(file: string): { readonly text?: string; readonly place: string } {
+  for (let place = file; ; ) {
+    const text = readIfThere(place);
+    if (text === undefined) return { place };
+    const [owner = "", id = ""] = text.split("\n");
+    const pid = Number(owner.split(" ", 1)[0]);
+    const held = existsSync(tokenOf(file, id)) && owner === `${pid} ${processIdentity(pid)}`;
+    if (held) return { text, place };
+    place = `${file}.after.${id}`;
+  }
+}
+
+function tokenOf(file: string, id: string): string {
+  return `${file}.held.${id}`;
+}
+
+/** Replace the chain by its last link, which is ours, and sweep up what is left of it and of killed processes. */
+function becomeOnlyLink(file: string, token: string): void {
+  const mine = readIfThere(token);
+  if (readIfThere(file) !== mine) {
+    const draft = `${token}.draft`;
+    link(token, draft);
+    renameSync(draft, file);
+  }
+  for (const entry of readdirSync(dirname(file))) {
+    const path = join(dirname(file), entry);
+    if (entry.startsWith(`${basename(file)}.after.`)) rmSync(path, { force: true });
+    if (!entry.startsWith(`${basename(file)}.held.`) || path === token) continue;
+    const [owner = ""] = (readIfThere(path) ?? "").split("\n");
+    const pid = Number(owner.split(" ", 1)[0]);
+    if (owner !== "" && owner !== `${pid} ${processIdentity(pid)}`) rmSync(path, { force: true });
+  }
+}
+
+function link(from: string, to: string): void {
   try {
-    linkSync(draft, file);
-    return true;
+    linkSync(from, to);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-}
-
-/** Remove a dead process's lock, unless another process has just replaced it. */
-function setAside(file: string, expected: string): void {
-  const aside = `${file}.stale.${process.pid}`;
-  try {
-    renameSync(file, aside);
-  } catch {
-    return;
-  }
-  if (readIfThere(aside) !== expected) linked(aside, file);
-  rmSync(aside, { force: true });
-}
-
-function release(file: string, mine: string): void {
-  if (readIfThere(file) === mine) rmSync(file, { force: true });
 }
 
 function readIfThere(file: string): string | undefined {

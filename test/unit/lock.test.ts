@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { processIdentity, tryLock } from "../../lib/lock.ts";
+
+const base = mkdtempSync(join(tmpdir(), "homelab-lock-"));
+const children: ChildProcess[] = [];
+after(() => {
+  for (const child of children) child.kill("SIGKILL");
+  rmSync(base, { recursive: true, force: true });
+});
+
+/** A process of its own that runs a piece of code with `tryLock` and `file` at hand. */
+function inProcess(file: string, code: string): ChildProcess {
+  const program = `
+    import { appendFileSync } from "node:fs";
+    import { tryLock } from ${JSON.stringify(new URL("../../lib/lock.ts", import.meta.url).href)};
+    const file = ${JSON.stringify(file)};
+    ${code}`;
+  const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  children.push(child);
+  return child;
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  await new Promise((resolve) => child.once("exit", resolve));
+}
+
+async function said(child: ChildProcess): Promise<string> {
+  return await new Promise((resolve) => child.stdout?.once("data", (data: Buffer) => resolve(String(data))));
+}
+
+test("a lock is held by one, and free once it is released", () => {
+  const file = join(base, "plain", "it.lock");
+  const first = tryLock(file);
+  assert.ok(first.held);
+  const second = tryLock(file);
+  assert.deepEqual(second, { held: false, holder: process.pid });
+  first.release();
+  const third = tryLock(file);
+  assert.ok(third.held);
+  third.release();
+  assert.deepEqual(readdirSync(join(base, "plain")), ["it.lock"]);
+});
+
+test("releasing twice does not free somebody else's lock", () => {
+  const file = join(base, "twice.lock");
+  const first = tryLock(file);
+  assert.ok(first.held);
+  first.release();
+  const second = tryLock(file);
+  assert.ok(second.held);
+  first.release();
+  assert.equal(tryLock(file).held, false);
+});
+
+test("a lock file that holds nonsense is taken over", () => {
+  const file = join(base, "nonsense.lock");
+  writeFileSync(file, "");
+  assert.equal(tryLock(file).held, true);
+});
+
+test("the lock of a living process is respected, that of a killed one taken over", async () => {
+  const folder = join(base, "killed");
+  const file = join(folder, "it.lock");
+  const holder = inProcess(file, "tryLock(file); console.log('ready'); setInterval(() => {}, 1000);");
+  await said(holder);
+  assert.deepEqual(tryLock(file), { held: false, holder: holder.pid });
+  holder.kill("SIGKILL");
+  await ended(holder);
+  const mine = tryLock(file);
+  assert.ok(mine.held);
+  mine.release();
+  assert.deepEqual(readdirSync(folder), ["it.lock"], "what the killed process left is swept up");
+});
+
+test("a later process that got the pid of a dead holder is not taken for it", () => {
+  const file = join(base, "reused.lock");
+  const mine = tryLock(file);
+  assert.ok(mine.held);
+  const text = readFileSync(file, "utf8");
+  writeFileSync(file, text.replace(`${processIdentity(process.pid)}`, "start 1"));
+  assert.equal(tryLock(file).held, true);
+});
+
+test("processes that race for a dead process's lock, fifty times each, never hold it together", async () => {
+  const file = join(base, "race.lock");
+  const log = join(base, "race.log");
+  const dead = inProcess(file, "tryLock(file); process.kill(process.pid, 'SIGKILL');");
+  await ended(dead);
+  // Short holds and no pause: each release and takeover meets the others' at another point.
+  const racers = Array.from({ length: 4 }, () =>
+    inProcess(
+      file,
+      `for (let times = 0; times < 50; ) {
+         const lock = tryLock(file);
+         if (!lock.held) continue;
+         appendFileSync(${JSON.stringify(log)}, "(");
+         for (const until = performance.now() + Math.random(); performance.now() < until; );
+         appendFileSync(${JSON.stringify(log)}, ")");
+         lock.release();
+         times += 1;
+         if (times % 5 === 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * 4));
+       }`,
+    ),
+  );
+  await Promise.all(racers.map(ended));
+  assert.equal(readFileSync(log, "utf8"), "()".repeat(200));
+  assert.equal(tryLock(file).held, true);
+});
