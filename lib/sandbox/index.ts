@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { ProcessPromise } from "zx";
 import { TaskError } from "../errors.ts";
+import { processIdentity } from "../lock.ts";
 import { start } from "../process.ts";
 import { registerSecret } from "../secrets.ts";
 import { runningSandbox, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
@@ -30,6 +32,20 @@ export interface StartOptions {
   readonly log?: (line: string) => void;
 }
 
+/**
+ * Where the sandbox of a clone keeps its state: a demo that was kept running comes before the sandbox itself.
+ * @param root the repository's folder
+ */
+export function sandboxDirectory(root: string): string {
+  const demo = demoDirectory(root);
+  return runningSandbox(demo) === undefined ? join(root, ".homelab", "sandbox") : demo;
+}
+
+/** Where `demo` keeps the state of its fresh sandbox; it belongs to the demo alone. */
+export function demoDirectory(root: string): string {
+  return join(root, ".homelab", "demo");
+}
+
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 15_000;
@@ -53,6 +69,27 @@ export async function startSandbox(options: StartOptions): Promise<Sandbox> {
     await sleep(200, undefined, { ...(signal ? { signal } : {}) });
   }
   throw notStarted(dir, "it was not ready in time");
+}
+
+/** Whether a sandbox serves the directory. */
+export function isRunning(dir: string): boolean {
+  return runningSandbox(dir) !== undefined;
+}
+
+/**
+ * End a sandbox that was kept running, whoever started it; resolves once its process is gone.
+ * @returns false when none serves the directory
+ */
+export async function endSandbox(dir: string): Promise<boolean> {
+  const record = runningSandbox(dir);
+  if (record === undefined) return false;
+  process.kill(record.pid, "SIGTERM");
+  const deadline = Date.now() + STOP_TIMEOUT_MS;
+  while (processIdentity(record.pid) === record.identity) {
+    if (Date.now() > deadline) process.kill(record.pid, "SIGKILL");
+    await sleep(100);
+  }
+  return true;
 }
 
 function launch({ dir, log }: StartOptions): ProcessPromise {

@@ -8,6 +8,7 @@ export function sandboxParts(): Parts {
   return {
     guests: async (context) => {
       guests = new Guests(context);
+      await guests.endLeftovers();
       return guests;
     },
     node: async (context) => {

@@ -23,20 +23,26 @@ export class KubernetesClient {
   /** Create or change an object by server-side apply. */
   async apply(path: string, object: Readonly<Record<string, unknown>>): Promise<void> {
     const query = "?fieldManager=k3s&force=true";
-    const { status, body } = await this.#call("PATCH", `${path}${query}`, object);
+    const { status, body } = await this.#call("PATCH", `${path}${query}`, "apply-patch+yaml", object);
     if (status >= 300) throw new Error(`${path}: ${status} ${body}`);
   }
 
-  /** Remove an object; one that is gone already is no error. */
-  async remove(path: string): Promise<void> {
-    await this.#call("DELETE", path);
+  /** Change some members of an object; null removes one. An object that is gone is no error. */
+  async merge(path: string, change: Readonly<Record<string, unknown>>): Promise<void> {
+    const { status, body } = await this.#call("PATCH", path, "merge-patch+json", change);
+    if (status >= 300 && status !== 404) throw new Error(`${path}: ${status} ${body}`);
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
-  async #call(method: string, path: string, object?: unknown): Promise<{ status: number; body: string }> {
+  async #call(
+    method: string,
+    path: string,
+    type = "json",
+    object?: unknown,
+  ): Promise<{ status: number; body: string }> {
     return await new Promise((resolve, reject) => {
       const outgoing = request(
         {
@@ -46,7 +52,7 @@ export class KubernetesClient {
           path,
           agent: this.#agent,
           timeout: 10_000,
-          headers: { "content-type": "application/apply-patch+yaml" },
+          headers: { "content-type": `application/${type}` },
         },
         (answer) => {
           let body = "";

@@ -5,7 +5,7 @@ import { writeFileAtomic } from "../world/index.ts";
 import { KubernetesClient } from "./api-client.ts";
 import { Component, freePorts } from "./component.ts";
 import { kubeconfigFor } from "./kubeconfig.ts";
-import { type ClusterNode, localPath, nodeObject } from "./objects.ts";
+import { type ClusterNode, localPath, nodeObject, RUNNING } from "./objects.ts";
 import { type ClientName, type ClusterPki, clusterPki } from "./pki.ts";
 
 /** The programs a control plane is made of. */
@@ -59,29 +59,38 @@ export class ControlPlane {
     return kubeconfigFor("https://127.0.0.1:6443", this.#pki.serverCa, this.#pki.clients.admin);
   }
 
+  /** End the programs that a killed sandbox has left running in a folder. */
+  static async endLeftovers(dir: string): Promise<void> {
+    for (const name of PROGRAMS) await new Component(name, dir).endLeftover();
+  }
+
   /**
    * Start everything and wait until the node is registered.
-   * @param node the first machine; its name and address are in the API server's certificate
+   * @param node the first machine
+   * @param members all machines of the cluster: the API server's certificate is good for them
    * @throws {Error} with the last lines of the program that failed
    */
-  async start(node: ClusterNode, signal: AbortSignal): Promise<void> {
+  async start(node: ClusterNode, members: readonly ClusterNode[], signal: AbortSignal): Promise<void> {
     for (const name of PROGRAMS) await this.#components[name].endLeftover();
-    const pki = await clusterPki(join(this.#dir, "tls"), { hostname: node.name, address: node.address });
+    signal.throwIfAborted();
+    const pki = await clusterPki(join(this.#dir, "tls"));
+    await pki.serveFor(members);
     const [etcdPort, peerPort, port] = (await freePorts(3)) as [number, number, number];
     await this.#startEtcd(etcdPort, peerPort);
     await this.#startApiServer(pki, port, etcdPort, node.address);
     const client = new KubernetesClient(port, pki.serverCa, pki.clients.admin);
-    await this.#untilReady(client, signal);
     this.#client = client;
+    await this.#untilReady(client, signal);
     await this.#startControllers(pki, port);
     await client.apply("/apis/storage.k8s.io/v1/storageclasses/local-path", localPath);
     this.#pki = pki;
-    await this.join(node);
+    await this.join(node, members);
     this.#port = port;
   }
 
   /** Register a further machine. */
-  async join(node: ClusterNode): Promise<void> {
+  async join(node: ClusterNode, members: readonly ClusterNode[]): Promise<void> {
+    await this.#pki?.serveFor(members);
     const { status, ...object } = nodeObject(node);
     await this.#client?.apply(`/api/v1/nodes/${node.name}`, object);
     await this.#client?.apply(`/api/v1/nodes/${node.name}/status`, {
@@ -92,9 +101,10 @@ export class ControlPlane {
     });
   }
 
-  /** Forget a machine. */
-  async leave(name: string): Promise<void> {
-    await this.#client?.remove(`/api/v1/nodes/${name}`);
+  /** A machine was switched off: nobody says any more that it is ready, and the cluster notices, as it does of a real one. */
+  async leave({ name }: ClusterNode): Promise<void> {
+    const metadata = { annotations: { [RUNNING]: null } };
+    await this.#client?.merge(`/api/v1/nodes/${name}`, { metadata });
   }
 
   /** End everything; the data stay. */
@@ -167,7 +177,8 @@ export class ControlPlane {
     ]);
     await this.#components.kwok.start(this.#programs.kwok, [
       `--kubeconfig=${kubeconfig("kwok")}`,
-      "--manage-all-nodes=true",
+      "--manage-all-nodes=false",
+      `--manage-nodes-with-annotation-selector=${RUNNING}=fake`,
       "--cidr=10.42.0.0/16",
     ]);
   }

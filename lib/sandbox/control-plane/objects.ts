@@ -9,6 +9,9 @@ export interface ClusterNode {
   readonly memory: number;
 }
 
+/** Of the nodes that carry it kwok says that they are ready. */
+export const RUNNING = "kwok.x-k8s.io/node";
+
 /** The Node object, with the labels and annotations that k3s gives a server; kwok reports it ready. */
 export function nodeObject({
   name,
@@ -32,7 +35,7 @@ export function nodeObject({
         "node-role.kubernetes.io/control-plane": "true",
         "node.kubernetes.io/instance-type": "k3s",
       },
-      annotations: { "k3s.io/hostname": name, "k3s.io/internal-ip": address, "kwok.x-k8s.io/node": "fake" },
+      annotations: { "k3s.io/hostname": name, "k3s.io/internal-ip": address, [RUNNING]: "fake" },
     },
     spec: { podCIDR: "10.42.0.0/24", podCIDRs: ["10.42.0.0/24"], providerID: `k3s://${name}` },
     status: {

@@ -23,11 +23,13 @@ export interface ClusterPki {
     readonly serving: { readonly cert: string; readonly key: string };
     readonly serviceAccountKey: string;
   };
+  /** Make the API server's certificate good for these machines; it takes a new one without a restart. */
+  serveFor(names: readonly ServingNames[]): Promise<void>;
 }
 
-/** The names and addresses the API server's certificate is good for. */
+/** A machine under whose name and address the API server is reached. */
 export interface ServingNames {
-  readonly hostname: string;
+  readonly name: string;
   readonly address: string;
 }
 
@@ -35,7 +37,7 @@ export interface ServingNames {
  * The cluster's certificates, made once as k3s makes them: an authority for servers, one for clients. The authorities
  * stay for the life of the cluster, so a kubeconfig handed out before stays good.
  */
-export async function clusterPki(dir: string, names: ServingNames): Promise<ClusterPki> {
+export async function clusterPki(dir: string): Promise<ClusterPki> {
   const now = Math.floor(Date.now() / 1000);
   const serverCa = await kept(dir, "server-ca", () => makeAuthority({ commonName: `k3s-server-ca@${now}` }));
   const clientCa = await kept(dir, "client-ca", () => makeAuthority({ commonName: `k3s-client-ca@${now}` }));
@@ -43,21 +45,6 @@ export async function clusterPki(dir: string, names: ServingNames): Promise<Clus
     kept(dir, `client-${name}`, () =>
       issueCertificate(clientCa, { subject: CLIENTS[name], usage: "client" }),
     );
-  await kept(dir, `serving-${names.hostname}`, () =>
-    issueCertificate(serverCa, {
-      subject: { commonName: "k3s", organization: "k3s" },
-      usage: "server",
-      ips: ["127.0.0.1", names.address, "10.43.0.1"],
-      dns: [
-        "localhost",
-        names.hostname,
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        "kubernetes.default.svc.cluster.local",
-      ],
-    }),
-  );
   const serviceAccountKey = join(dir, "service.key");
   if (readIfThere(serviceAccountKey) === undefined) writeFileAtomic(serviceAccountKey, signingKey());
   return {
@@ -72,13 +59,33 @@ export async function clusterPki(dir: string, names: ServingNames): Promise<Clus
     files: {
       serverCa: join(dir, "server-ca.crt"),
       clientCa: join(dir, "client-ca.crt"),
-      serving: {
-        cert: join(dir, `serving-${names.hostname}.crt`),
-        key: join(dir, `serving-${names.hostname}.key`),
-      },
+      serving: { cert: join(dir, "serving.crt"), key: join(dir, "serving.key") },
       serviceAccountKey,
     },
+    serveFor: async (names) => await issueServing(dir, serverCa, names),
   };
+}
+
+/** The names that the API server has on every machine and inside the cluster. */
+const COMMON_NAMES = [
+  "localhost",
+  "kubernetes",
+  "kubernetes.default",
+  "kubernetes.default.svc",
+  "kubernetes.default.svc.cluster.local",
+];
+
+async function issueServing(dir: string, serverCa: Pair, names: readonly ServingNames[]): Promise<void> {
+  const ips = ["127.0.0.1", "10.43.0.1", ...names.map(({ address }) => address)];
+  const dns = [...COMMON_NAMES, ...names.map(({ name }) => name)];
+  const issuedFor = join(dir, "serving.names");
+  const wanted = [...ips, ...dns].sort().join("\n");
+  if (readIfThere(issuedFor) === wanted) return;
+  const subject = { commonName: "k3s", organization: "k3s" };
+  const pair = await issueCertificate(serverCa, { subject, usage: "server", ips, dns });
+  writeFileAtomic(join(dir, "serving.key"), pair.key);
+  writeFileAtomic(join(dir, "serving.crt"), pair.cert);
+  writeFileAtomic(issuedFor, wanted);
 }
 
 async function kept(dir: string, name: string, make: () => Promise<Pair>): Promise<Pair> {

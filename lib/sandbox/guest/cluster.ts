@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { messageOf } from "../../errors.ts";
 import { locateTool } from "../../toolchain/index.ts";
 import {
@@ -8,20 +9,24 @@ import {
   type Program,
   type ProgramPaths,
 } from "../control-plane/index.ts";
+import { readIfThere, writeJsonAtomic } from "../world/index.ts";
 
 /** What k3s on a guest would report of itself. */
 export type ClusterState = "activating" | "active" | "failed" | "inactive";
 
 /**
  * The one cluster of the sandbox: its first machine brings the control plane up, further ones join it. Starting takes
- * seconds and goes on in the background, as k3s does.
+ * seconds and goes on in the background, as k3s does; one thing happens after another.
  */
 export class Cluster {
   readonly #dir: string;
   readonly #log: (line: string) => void;
+  /** The machines that run. */
   readonly #nodes = new Map<number, ClusterNode>();
+  /** Those that ever joined and have not been destroyed, running or not. */
+  readonly #members: Map<number, ClusterNode>;
   #controlPlane: ControlPlane | undefined;
-  #starting: Promise<void> = Promise.resolve();
+  #last: Promise<void> = Promise.resolve();
   #interrupt = new AbortController();
   #state: ClusterState = "inactive";
   #journal: string[] = [];
@@ -29,6 +34,8 @@ export class Cluster {
   constructor(dir: string, log: (line: string) => void) {
     this.#dir = dir;
     this.#log = log;
+    const members = JSON.parse(readIfThere(this.#membersFile) ?? "[]") as [number, ClusterNode][];
+    this.#members = new Map(members);
   }
 
   get state(): ClusterState {
@@ -44,29 +51,41 @@ export class Cluster {
     return this.#state === "active" ? this.#controlPlane : undefined;
   }
 
+  /** End what a killed sandbox has left running, whether or not a machine of the cluster runs now. */
+  async endLeftovers(): Promise<void> {
+    await ControlPlane.endLeftovers(this.#dir);
+  }
+
   /** A machine has booted. */
   join(vmid: number, node: ClusterNode): void {
-    const first = this.#nodes.size === 0;
     this.#nodes.set(vmid, node);
-    this.#starting = this.#starting
-      .then(async () => (first ? await this.#start(node) : await this.#controlPlane?.join(node)))
-      .catch((error: unknown) => this.#fail(messageOf(error)));
+    this.#members.set(vmid, node);
+    this.#saveMembers();
+    void this.#afterLast(async () => {
+      // It may have been switched off again in the meantime.
+      if (!this.#nodes.has(vmid)) return;
+      if (this.#controlPlane === undefined) await this.#start(node);
+      else await this.#controlPlane.join(node, this.#addresses());
+    });
   }
 
   /** A machine was switched off; with the last one the control plane ends. */
   async leave(vmid: number): Promise<void> {
-    if (!this.#nodes.delete(vmid) || this.#nodes.size > 0) return;
-    this.#interrupt.abort();
-    await this.#starting;
-    await this.#controlPlane?.stop();
-    this.#controlPlane = undefined;
-    this.#interrupt = new AbortController();
-    this.#state = "inactive";
+    const node = this.#nodes.get(vmid);
+    if (node === undefined) return;
+    this.#nodes.delete(vmid);
+    if (this.#nodes.size === 0) this.#interrupt.abort();
+    await this.#afterLast(async () => {
+      if (this.#nodes.size > 0) await this.#controlPlane?.leave(node);
+      else await this.#stop();
+    });
   }
 
-  /** The last machine's disk is gone, and the cluster's data with it. */
-  async forget(): Promise<void> {
-    if (this.#nodes.size === 0) await rm(this.#dir, { recursive: true, force: true });
+  /** A machine's disk is gone; with the last one's the cluster's data are. */
+  async forget(vmid: number): Promise<void> {
+    if (!this.#members.delete(vmid)) return;
+    if (this.#members.size > 0) this.#saveMembers();
+    else await this.#afterLast(async () => await rm(this.#dir, { recursive: true, force: true }));
   }
 
   async #start(node: ClusterNode): Promise<void> {
@@ -74,24 +93,55 @@ export class Cluster {
     this.#say(`Starting k3s ${node.k3sVersion}`);
     const programs = await locatePrograms();
     if ("missing" in programs) {
-      this.#fail(`${programs.missing.join(", ")} not found; npm run setup -- --for sandbox gets them`);
-      return;
+      throw new Error(`${programs.missing.join(", ")} not found; npm run setup -- --for sandbox gets them`);
     }
     const started = performance.now();
-    this.#controlPlane = new ControlPlane(this.#dir, programs.paths);
-    await this.#controlPlane.start(node, this.#interrupt.signal);
+    this.#interrupt = new AbortController();
+    if (this.#nodes.size === 0) this.#interrupt.abort();
+    const controlPlane = new ControlPlane(this.#dir, programs.paths);
+    this.#controlPlane = controlPlane;
+    await controlPlane.start(node, this.#addresses(), this.#interrupt.signal);
+    for (const [vmid, member] of this.#members) {
+      if (!this.#nodes.has(vmid)) await controlPlane.leave(member);
+    }
     this.#state = "active";
     this.#say(`k3s is up and running (${Math.round(performance.now() - started)} ms)`);
   }
 
-  #fail(why: string): void {
-    this.#state = "failed";
-    this.#say(`k3s failed: ${why}`);
+  async #stop(): Promise<void> {
+    await this.#controlPlane?.stop();
+    this.#controlPlane = undefined;
+    this.#state = "inactive";
+  }
+
+  /** Each step waits for those before it. One that fails is k3s's failure, not that of whoever asked. */
+  async #afterLast(step: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.then(step).catch(async (error: unknown) => {
+      const wanted = this.#nodes.size > 0;
+      // The control plane of a running cluster outlives a machine that could not join.
+      if (this.#state !== "active") await this.#stop();
+      if (!wanted) return;
+      if (this.#state !== "active") this.#state = "failed";
+      this.#say(`k3s failed: ${messageOf(error)}`);
+    });
+    await this.#last;
+  }
+
+  #addresses(): readonly ClusterNode[] {
+    return [...this.#members.values()];
   }
 
   #say(line: string): void {
     this.#journal.push(`${new Date().toISOString()} ${line}`);
     this.#log(line);
+  }
+
+  get #membersFile(): string {
+    return join(this.#dir, "members.json");
+  }
+
+  #saveMembers(): void {
+    writeJsonAtomic(this.#membersFile, [...this.#members]);
   }
 }
 

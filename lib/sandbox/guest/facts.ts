@@ -6,7 +6,7 @@ import type { GuestVm } from "../world/index.ts";
 export interface GuestFacts {
   readonly vmid: number;
   readonly hostname: string;
-  /** IPv4; undefined for a VM without a static address. */
+  /** IPv4; undefined for a VM that was told nothing about its network. */
   readonly address: string | undefined;
   readonly prefix: number;
   readonly mac: string;
@@ -20,27 +20,38 @@ export interface GuestFacts {
   readonly k3sVersion: string;
 }
 
+/** The user that AlmaLinux's cloud images have when cloud-init is told nothing else. */
+const DEFAULT_USER = "almalinux";
+
 /** Whether a VM descends from one of our images, so that k3s is inside. */
 export function isK3sGuest(vm: GuestVm): boolean {
   return isImageName(vm.templateName ?? vm.name);
 }
 
-export function factsOf(vm: GuestVm): GuestFacts {
+/** @param bridge address and prefix of the bridge, whose network lends addresses */
+export function factsOf(vm: GuestVm, bridge: string): GuestFacts {
   const { config } = vm;
-  const [address, prefix] = (addressOf(config, 0).ip ?? "").split("/");
+  const { ip = "" } = addressOf(config, 0);
+  const [address, prefix] = (ip === "dhcp" ? lease(vm.vmid, bridge) : ip).split("/");
   const network = parseNetwork(config.net0 ?? "");
   return {
     vmid: vm.vmid,
-    hostname: vm.name,
+    hostname: vm.name.replace(/\..*$/, ""),
     address: address && /^\d/.test(address) ? address : undefined,
     prefix: Number(prefix ?? 24),
     mac: network ?? "BC:24:11:00:00:00",
-    user: config.ciuser ?? "root",
+    user: config.ciuser ?? DEFAULT_USER,
     keys: sshKeysOf(config),
     cores: Number(config.cores ?? 1) * Number(config.sockets ?? 1),
     memory: Number(config.memory ?? 512),
     k3sVersion: k3sVersionOf(vm),
   };
+}
+
+/** What a DHCP server on the bridge would give a VM: always the same. */
+function lease(vmid: number, bridge: string): string {
+  const [address = "", prefix = "24"] = bridge.split("/");
+  return `${address.replace(/\d+$/, String(100 + (vmid % 150)))}/${prefix}`;
 }
 
 /** The image's notes carry the whole version; its name lacks the revision. */

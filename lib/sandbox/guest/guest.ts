@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type ssh2 from "ssh2";
 import { builtins, complain, type Programs, runCommandLine, write } from "../shell/index.ts";
@@ -34,6 +34,7 @@ export class Guest {
     for (const folder of ["etc/ssh", "etc/rancher/k3s", "root", "tmp", "var/log"]) {
       mkdirSync(join(root, folder), { recursive: true, mode: 0o755 });
     }
+    chmodSync(join(root, "tmp"), 0o1777);
     this.#files = new NodeFiles(root);
     const hostKey = keptKey(this.#files.toHost("/etc/ssh/ssh_host_ed25519_key"), `root@${facts.hostname}`);
     this.#firstBoot();
@@ -125,11 +126,11 @@ export class Guest {
         return 0;
       },
       systemctl: async (process) => {
-        const [command, unit] = process.args;
+        const [command, unit] = process.args.filter((arg) => !arg.startsWith("-"));
         if (command !== "is-active")
           return await complain(process, "the sandbox knows systemctl is-active UNIT");
         const state = unit?.replace(/\.service$/, "") === "k3s" ? cluster.state : "inactive";
-        await write(process.stdout, `${state}\n`);
+        if (!process.args.includes("--quiet")) await write(process.stdout, `${state}\n`);
         return state === "active" ? 0 : 3;
       },
       journalctl: async ({ stdout }) => {

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { messageOf } from "../../errors.ts";
 import { type AgentCommand, AgentUnreachable, type GuestRuntime, type SandboxContext } from "../hooks.ts";
 import type { GuestNetwork } from "../node/index.ts";
 import type { GuestVm } from "../world/index.ts";
@@ -20,6 +21,8 @@ const KUBERNETES = 6443;
 /** Everything that runs inside the VMs of the sandbox. */
 export class Guests implements GuestRuntime, GuestNetwork {
   readonly #dir: string;
+  /** The network of the VMs' bridge, which gives those without an address of their own one. */
+  readonly #network: string;
   readonly #log: (line: string) => void;
   readonly #cluster: Cluster;
   readonly #booting = new Map<number, NodeJS.Timeout>();
@@ -27,14 +30,27 @@ export class Guests implements GuestRuntime, GuestNetwork {
 
   constructor({ world, log }: Pick<SandboxContext, "world" | "log">) {
     this.#dir = join(world.dir, "guests");
+    this.#network = world.bridges[0]?.cidr ?? "10.23.45.2/24";
     this.#log = log;
     this.#cluster = new Cluster(join(world.dir, "cluster"), log);
+  }
+
+  /** End what a killed sandbox has left running. */
+  async endLeftovers(): Promise<void> {
+    await this.#cluster.endLeftovers();
   }
 
   async started(vm: GuestVm): Promise<void> {
     // Without k3s inside there is nothing that we know how to play.
     if (!isK3sGuest(vm)) return;
-    const timer = setTimeout(() => this.#boot(vm), BOOT_MS);
+    const timer = setTimeout(() => {
+      try {
+        this.#boot(vm);
+      } catch (error) {
+        // A guest that does not come up is the VM's trouble, not the node's.
+        this.#log(`VM ${vm.vmid} does not boot: ${messageOf(error)}`);
+      }
+    }, BOOT_MS);
     this.#booting.set(vm.vmid, timer);
   }
 
@@ -47,7 +63,7 @@ export class Guests implements GuestRuntime, GuestNetwork {
 
   async destroyed(vmid: number): Promise<void> {
     await rm(join(this.#dir, String(vmid)), { recursive: true, force: true });
-    await this.#cluster.forget();
+    await this.#cluster.forget(vmid);
   }
 
   async agent(vm: GuestVm, command: AgentCommand): Promise<unknown> {
@@ -72,7 +88,15 @@ export class Guests implements GuestRuntime, GuestNetwork {
         return guest.statusOf(command.pid) ?? { exited: 0 };
       case "file-read": {
         const { pid } = await guest.execute(["cat", command.file]);
-        const { "out-data": content = "" } = guest.statusOf(pid) as { "out-data"?: string };
+        const { exitcode, "out-data": content = "" } = guest.statusOf(pid) as {
+          exitcode: number;
+          "out-data"?: string;
+        };
+        if (exitcode !== 0) {
+          throw new AgentUnreachable(
+            `Agent error: Failed to open file '${command.file}' (mode: 'r'): No such file or directory`,
+          );
+        }
         return { content, "bytes-read": content.length };
       }
     }
@@ -104,10 +128,11 @@ export class Guests implements GuestRuntime, GuestNetwork {
 
   #boot(vm: GuestVm): void {
     this.#booting.delete(vm.vmid);
-    const facts = factsOf(vm);
+    const facts = factsOf(vm, this.#network);
     const guest = new Guest(join(this.#dir, String(vm.vmid)), facts, this.#cluster, this.#log);
     this.#guests.set(vm.vmid, guest);
-    const { hostname: name, address = "", k3sVersion, cores, memory } = facts;
-    this.#cluster.join(vm.vmid, { name, address, k3sVersion, cores, memory });
+    const { hostname: name, address, k3sVersion, cores, memory } = facts;
+    if (address !== undefined) this.#cluster.join(vm.vmid, { name, address, k3sVersion, cores, memory });
+    else this.#log(`VM ${vm.vmid} has no address: k3s does not start`);
   }
 }
