@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { formatDuration } from "../duration.ts";
 import { messageOf } from "../errors.ts";
 import { childEnv, run } from "../process.ts";
-import { type Build, versionIn } from "./tool.ts";
+import { type Build, currentPlatform, versionIn } from "./tool.ts";
 
 export interface BuildOptions {
   /** An empty folder to work in. */
@@ -19,7 +19,7 @@ const moduleSchema = v.object({ Dir: v.string(), GoMod: v.string() });
 type Module = v.InferOutput<typeof moduleSchema>;
 
 /** The newest Go that a recipe of ours asks for. */
-const NEEDED_GO = { major: 1, minor: 25 };
+export const NEEDED_GO = { major: 1, minor: 26 };
 
 /**
  * Build a tool from the Go module proxy; the Go checksum database vouches for the sources.
@@ -61,7 +61,7 @@ export async function build(recipe: Build, options: BuildOptions): Promise<strin
 async function requireGo(): Promise<void> {
   let output: string;
   try {
-    output = (await run("go", ["version"])).stdout;
+    output = (await run("go", ["version"], { env: goEnv() })).stdout;
   } catch {
     throw new Error("Go is not on PATH, so it cannot be built either");
   }
@@ -154,6 +154,15 @@ async function go(
 }
 
 function goEnv(): NodeJS.ProcessEnv {
-  // -mod=mod on the command line and in GOFLAGS would clash with what a user has set there.
-  return childEnv({ CGO_ENABLED: "0", GOFLAGS: "-buildvcs=false", GOWORK: "off", GOTOOLCHAIN: "local" });
+  const { os, arch } = currentPlatform();
+  return childEnv({
+    CGO_ENABLED: "0",
+    // -mod=mod on the command line and in GOFLAGS would clash with what a user has set there.
+    GOFLAGS: "-buildvcs=false",
+    GOWORK: "off",
+    GOTOOLCHAIN: "local",
+    // Somebody who builds for another machine by default still runs these tools on this one.
+    GOOS: os,
+    GOARCH: arch,
+  });
 }

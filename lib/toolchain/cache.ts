@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { processIdentity } from "../lock.ts";
+import { run } from "../process.ts";
 import type { Platform, Recipe, Tool, ToolName } from "./tool.ts";
 
 /** What lies beside an installed program. */
@@ -96,7 +97,13 @@ function defaultCacheDir(): string {
 }
 
 async function removeTree(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  try {
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  } catch {
+    // Whoever was killed while copying Go's module cache, which is read-only, has left folders that are.
+    await run("chmod", ["-R", "u+w", folder]);
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
 }
 
 function readCard(file: string): Card | undefined {

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { messageOf } from "../errors.ts";
 import { run } from "../process.ts";
-import { transferLine } from "../progress.ts";
+import { formatBytes, transferLine } from "../progress.ts";
+import { addRecord, readRecords } from "./records.ts";
 import type { Release } from "./tool.ts";
 
 /** How long a server may take to answer at all; without a route to it people should not wait long. */
@@ -37,15 +38,22 @@ export async function download(release: Release, options: DownloadOptions): Prom
   if (actual !== expected) {
     throw new Error(`the checksum of ${release.url} is ${actual}, its publisher says ${expected}`);
   }
-  await remember(options.checksumsFile, release.url, actual);
-  if (release.member === undefined) {
-    await chmod(file, 0o755);
-    return file;
-  }
-  const unpacked = join(options.work, "unpacked");
-  await mkdir(unpacked);
-  await run("tar", ["-xzf", file, "-C", unpacked, release.member], { ...signalOf(options) });
-  return join(unpacked, release.member);
+  await addRecord(options.checksumsFile, release.url, actual);
+  const program = release.member === undefined ? file : await unpack(release.member, file, options);
+  await chmod(program, 0o755);
+  return program;
+}
+
+/** Take one file out of an archive; whatever else is in it stays there. */
+async function unpack(member: string, archive: string, options: DownloadOptions): Promise<string> {
+  const folder = join(options.work, "unpacked");
+  await mkdir(folder);
+  // Started by root, tar would hand the file to whoever packed it.
+  await run("tar", ["-xzf", archive, "-C", folder, "--no-same-owner", member], { ...signalOf(options) });
+  const file = join(folder, member);
+  // A link would lead out of the archive.
+  if (!(await lstat(file)).isFile()) throw new Error(`${member} in ${basename(archive)} is not a file`);
+  return file;
 }
 
 async function expectedSha256({ checksum, url }: Release, options: DownloadOptions): Promise<string> {
@@ -53,7 +61,7 @@ async function expectedSha256({ checksum, url }: Release, options: DownloadOptio
   const text = await (await request(checksum.url, options)).text();
   const found = checksumIn(text, basename(decodeURIComponent(new URL(url).pathname)));
   if (found === undefined) throw new Error(`${checksum.url} has no checksum for ${url}`);
-  const before = (await remembered(options.checksumsFile))[url];
+  const before = readRecords(options.checksumsFile)[url];
   if (before !== undefined && before !== found) {
     throw new Error(
       `${checksum.url} says ${found} for a file that had ${before} before; a release must not change`,
@@ -97,7 +105,12 @@ async function fetchToFile(url: string, file: string, options: DownloadOptions):
     said = performance.now();
     options.onProgress?.(transferLine({ bytes, total, seconds: (said - started) / 1000 }));
   });
-  await pipeline(body, createWriteStream(file), { ...signalOf(options) });
+  try {
+    await pipeline(body, createWriteStream(file), { ...signalOf(options) });
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw new Error(`${url} broke off after ${formatBytes(bytes)}: ${reasonOf(error)}`);
+  }
   return hash.digest("hex");
 }
 
@@ -116,9 +129,7 @@ async function request(url: string, { signal }: DownloadOptions): Promise<Respon
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof AnsweredError) throw error;
-    const why =
-      error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
-    const message = `${host} cannot be reached (${timer.signal.aborted ? "no answer" : why})`;
+    const message = `${host} cannot be reached (${timer.signal.aborted ? "no answer" : reasonOf(error)})`;
     unreachable.set(host, message);
     throw new Error(message);
   } finally {
@@ -128,19 +139,9 @@ async function request(url: string, { signal }: DownloadOptions): Promise<Respon
 
 class AnsweredError extends Error {}
 
-async function remembered(file: string): Promise<Record<string, string>> {
-  try {
-    return JSON.parse(await readFile(file, "utf8")) as Record<string, string>;
-  } catch {
-    return {};
-  }
-}
-
-async function remember(file: string, url: string, sha256: string): Promise<void> {
-  const all = { ...(await remembered(file)), [url]: sha256 };
-  const draft = `${file}.${process.pid}`;
-  await writeFile(draft, `${JSON.stringify(all, undefined, 2)}\n`);
-  await rename(draft, file);
+/** fetch hides the reason behind "fetch failed" and "terminated". */
+function reasonOf(error: unknown): string {
+  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
 }
 
 function signalOf({ signal }: DownloadOptions): { signal?: AbortSignal } {

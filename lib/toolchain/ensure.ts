@@ -1,8 +1,9 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, TaskError } from "../errors.ts";
 import { tryLock } from "../lock.ts";
-import { build } from "./build.ts";
+import { build, NEEDED_GO } from "./build.ts";
 import { ToolCache } from "./cache.ts";
 import { download } from "./download.ts";
 import { findOnPath } from "./on-path.ts";
@@ -80,7 +81,7 @@ async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Pr
     if (release !== undefined) {
       try {
         const file = await download(release, {
-          work,
+          work: await folderIn(work, "download"),
           checksumsFile: cache.checksumsFile,
           signal,
           onProgress,
@@ -94,7 +95,7 @@ async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Pr
     if (allowed("build")) {
       try {
         const file = await build(recipe.build, {
-          work,
+          work: await folderIn(work, "build"),
           program: programOf(name, recipe),
           signal,
           onProgress,
@@ -111,6 +112,13 @@ async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Pr
   throw notToBeHad(name, recipe, platform, reasons);
 }
 
+/** Each way has a folder of its own: a failed download's file must not lie where the build puts its program. */
+async function folderIn(work: string, name: string): Promise<string> {
+  const folder = join(work, name);
+  await mkdir(folder);
+  return folder;
+}
+
 /** OpenTofu finds a provider by the name of its file. */
 function programOf(name: ToolName, recipe: Recipe): string {
   return name === "provider-proxmox" ? `terraform-provider-proxmox_v${recipe.version}` : name;
@@ -118,8 +126,8 @@ function programOf(name: ToolName, recipe: Recipe): string {
 
 /** HOMELAB_TOOLS limits where tools may come from: a comma-separated list of path, download, build. */
 function allowed(source: ToolSource): boolean {
-  const limit = process.env.HOMELAB_TOOLS;
-  return !limit || limit.split(",").includes(source);
+  const limit = process.env.HOMELAB_TOOLS?.trim();
+  return !limit || limit.split(",").some((word) => word.trim() === source);
 }
 
 function notToBeHad(
@@ -134,7 +142,7 @@ function notToBeHad(
     why: reasons.join("\n") || "Neither PATH, download nor build is allowed to give it (HOMELAB_TOOLS)",
     todo: [
       ...(onPath ? [`Install it yourself: any ${onPath.program} ${onPath.fitting} on PATH is taken`] : []),
-      "Or let this machine reach the release's host, or install Go 1.26 so that it can be built",
+      `Or let this machine reach the release's host, or install Go ${NEEDED_GO.major}.${NEEDED_GO.minor} so that it can be built`,
       "$ npm run setup",
     ],
   });

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ToolCache } from "./cache.ts";
@@ -49,8 +50,7 @@ function cliConfig(dir: string): string {
 /** Put a file in place by one rename; a hard link where the file system has them, since a provider is large. */
 async function place(from: string, to: string): Promise<void> {
   await mkdir(join(to, ".."), { recursive: true });
-  const draft = `${to}.${process.pid}`;
-  await rm(draft, { force: true });
+  const draft = `${to}.${randomUUID()}`;
   await link(from, draft).catch(() => copyFile(from, draft));
   await rename(draft, to);
   // Two names of one file are left as they are by rename.
@@ -59,7 +59,7 @@ async function place(from: string, to: string): Promise<void> {
 
 async function writeChanged(file: string, text: string): Promise<void> {
   if ((await readFile(file, "utf8").catch(() => undefined)) === text) return;
-  const draft = `${file}.${process.pid}`;
+  const draft = `${file}.${randomUUID()}`;
   await writeFile(draft, text);
   await rename(draft, file);
 }

@@ -1,6 +1,7 @@
-import { access, constants, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
-import { delimiter, dirname, join } from "node:path";
+import { access, constants, open, realpath, stat } from "node:fs/promises";
+import { basename, delimiter, join } from "node:path";
 import { childEnv, run } from "../process.ts";
+import { addRecord, readRecords } from "./records.ts";
 import { formatVersion, type Recipe, type Tool, type ToolName, versionIn } from "./tool.ts";
 
 /**
@@ -36,15 +37,24 @@ async function which(program: string): Promise<string | undefined> {
 async function versionOf(path: string, args: readonly string[], memory: string): Promise<string> {
   const { mtimeMs, size } = await stat(path);
   const key = `${path} ${mtimeMs} ${size}`;
-  const known = await readMemory(memory);
-  const before = known[key];
+  const before = readRecords(memory)[key];
   if (before !== undefined) return before;
   const answer = await ask(path, args);
-  await mkdir(dirname(memory), { recursive: true });
-  const draft = `${memory}.${process.pid}`;
-  await writeFile(draft, JSON.stringify({ ...known, [key]: answer }));
-  await rename(draft, memory);
+  // No answer may come from a busy machine: the next run asks again.
+  if (answer !== "" && !(await isShim(path))) await addRecord(memory, key, answer);
   return answer;
+}
+
+/** Whether a version manager's stand-in lies on PATH: it stays the same while the version behind it changes. */
+async function isShim(path: string): Promise<boolean> {
+  if (basename(await realpath(path)) !== basename(path)) return true;
+  const file = await open(path);
+  try {
+    const { buffer } = await file.read(Buffer.alloc(2), 0, 2, 0);
+    return buffer.toString() === "#!";
+  } finally {
+    await file.close();
+  }
 }
 
 /** What a program prints of its version; empty for one that does not even start. */
@@ -54,13 +64,5 @@ async function ask(path: string, args: readonly string[]): Promise<string> {
     return (await run(path, args, { env, timeoutMs: 10_000 })).stdout.slice(0, 400);
   } catch {
     return "";
-  }
-}
-
-async function readMemory(file: string): Promise<Record<string, string>> {
-  try {
-    return JSON.parse(await readFile(file, "utf8")) as Record<string, string>;
-  } catch {
-    return {};
   }
 }

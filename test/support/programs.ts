@@ -1,0 +1,40 @@
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** Put a shell script onto a folder of PATH. */
+export function writeProgram(folder: string, name: string, script: string): string {
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, name);
+  writeFileSync(file, `#!/bin/sh\n${script}\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+/**
+ * A `go` that knows one module and builds it at once, or when the file $GATE is there; it notes each build in
+ * $GO_LOG.
+ * @returns the folder to put onto PATH
+ */
+export function fakeGo(base: string): string {
+  const module = join(base, "module");
+  mkdirSync(module, { recursive: true });
+  writeFileSync(join(module, "main.go"), "package main\n");
+  const answer = JSON.stringify({ Dir: module, GoMod: join(module, "go.mod") });
+  writeProgram(
+    join(base, "go-bin"),
+    "go",
+    `case "$1" in
+  version) echo "go version go1.26.8 linux/amd64" ;;
+  mod) echo '${answer}' ;;
+  build)
+    [ -z "$GO_LOG" ] || echo "$$ $*" >>"$GO_LOG"
+    while [ "$1" != -o ]; do shift; done
+    # Half a program lies there first, as with the real one.
+    printf half >"$2"
+    while [ -n "$GATE" ] && [ ! -e "$GATE" ]; do sleep 0.05; done
+    printf '#!/bin/sh\\necho built\\n' >"$2"
+    chmod +x "$2" ;;
+esac`,
+  );
+  return join(base, "go-bin");
+}

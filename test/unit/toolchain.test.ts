@@ -1,0 +1,253 @@
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { TaskError } from "../../lib/errors.ts";
+import { ensureTool, locateTool, ToolCache } from "../../lib/toolchain/index.ts";
+import {
+  currentPlatform,
+  formatVersion,
+  type Recipe,
+  type Version,
+  versionIn,
+} from "../../lib/toolchain/tool.ts";
+import { fakeGo, writeProgram } from "../support/programs.ts";
+
+const base = mkdtempSync(join(tmpdir(), "homelab-toolchain-"));
+const { PATH: usualPath, HOMELAB_TOOLS: usualLimit } = process.env;
+after(() => {
+  restore("PATH", usualPath);
+  restore("HOMELAB_TOOLS", usualLimit);
+  rmSync(base, { recursive: true, force: true });
+});
+
+let cache: ToolCache;
+let bin: string;
+beforeEach(() => {
+  const folder = mkdtempSync(join(base, "t-"));
+  cache = new ToolCache(join(folder, "cache"));
+  bin = join(folder, "bin");
+  restore("PATH", `${bin}:/usr/bin:/bin`);
+  restore("HOMELAB_TOOLS", undefined);
+});
+
+function restore(name: string, value: string | undefined): void {
+  if (value === undefined) delete process.env[name];
+  else process.env[name] = value;
+}
+
+const onPath = {
+  program: "fancy",
+  args: ["version"],
+  fits: ({ major, minor }: Version) => major === 1 && minor >= 2,
+  fitting: "1.2 or newer",
+};
+const recipe: Recipe = {
+  version: "1.2.3",
+  about: "a tool of the tests",
+  onPath,
+  release: () => undefined,
+  build: { module: "homelab.invalid/tool", version: "v1.2.3", from: { package: "." }, coldSeconds: 1 },
+};
+
+for (const [text, version] of [
+  ["OpenTofu v1.12.6\non linux_amd64", "1.12.6"],
+  ["Client Version: v1.35.4\nKustomize Version: v5.7.1", "1.35.4"],
+  ["v3.22.0+g1234567", "3.22.0"],
+  ["{Version:kustomize/v5.8.2 GitCommit:abc}", "5.8.2"],
+  ["v3.22", "3.22.0"],
+  ["1.12.6-dev", "1.12.6"],
+] as const) {
+  test(`"${text.split("\n")[0]}" tells version ${version}`, () => {
+    const found = versionIn(text);
+    assert.ok(found);
+    assert.equal(formatVersion(found), version);
+  });
+}
+
+for (const text of ["(devel)", "development", "", "build 7"]) {
+  test(`"${text}" tells no version`, () => assert.equal(versionIn(text), undefined));
+}
+
+test("a tool on PATH is taken when its version fits", async () => {
+  const path = writeProgram(bin, "fancy", "echo fancy v1.4.0");
+  assert.deepEqual(await locateTool("kwok", { cache, recipe }), {
+    name: "kwok",
+    version: "1.4.0",
+    path,
+    source: "path",
+  });
+});
+
+for (const [why, script] of [
+  ["is too old", "echo fancy v1.1.9"],
+  ["is another major version", "echo fancy v2.5.0"],
+  ["cannot be parsed", "echo fancy development build"],
+  ["is not told", "exit 3"],
+] as const) {
+  test(`a tool on PATH is left alone when its version ${why}`, async () => {
+    writeProgram(bin, "fancy", script);
+    assert.equal(await locateTool("kwok", { cache, recipe }), undefined);
+  });
+}
+
+test("a program is asked for its version once, and again when it has changed", async () => {
+  // It is a program, not a script, and prints its argument.
+  const program = join(bin, "fancy");
+  mkdirSync(bin, { recursive: true });
+  copyFileSync("/bin/echo", program);
+  const asking = { cache, recipe: { ...recipe, onPath: { ...onPath, args: ["v1.4.0"] } } };
+  assert.equal((await locateTool("kwok", asking))?.version, "1.4.0");
+  const memory = join(cache.dir, "versions.json");
+  writeFileSync(memory, readFileSync(memory, "utf8").replace("1.4.0", "1.9.0"));
+  assert.equal((await locateTool("kwok", asking))?.version, "1.9.0", "remembered");
+  utimesSync(program, 1, 1);
+  assert.equal((await locateTool("kwok", asking))?.version, "1.4.0", "asked again");
+});
+
+test("a version manager's stand-in is asked each time: it stays the same when the version changes", async () => {
+  const version = join(bin, "version");
+  writeProgram(bin, "fancy", `cat ${version}`);
+  for (const text of ["1.4.0", "1.5.0"]) {
+    writeFileSync(version, text);
+    assert.equal((await locateTool("kwok", { cache, recipe }))?.version, text);
+  }
+});
+
+test("a program that gave no answer is asked again", async () => {
+  const ready = join(bin, "ready");
+  writeProgram(bin, "fancy", `[ -e ${ready} ] && echo 1.4.0`);
+  assert.equal(await locateTool("kwok", { cache, recipe }), undefined);
+  writeFileSync(ready, "");
+  assert.equal((await locateTool("kwok", { cache, recipe }))?.version, "1.4.0");
+});
+
+test("several tools can be looked for at the same time", async () => {
+  mkdirSync(bin, { recursive: true });
+  const names = ["one", "two", "three", "four"];
+  for (const name of names) copyFileSync("/bin/echo", join(bin, name));
+  const found = await Promise.all(
+    names.map((program) =>
+      locateTool("kwok", { cache, recipe: { ...recipe, onPath: { ...onPath, program, args: ["1.4.0"] } } }),
+    ),
+  );
+  assert.deepEqual(
+    found.map((tool) => tool?.version),
+    names.map(() => "1.4.0"),
+  );
+  const memory = JSON.parse(readFileSync(join(cache.dir, "versions.json"), "utf8")) as object;
+  assert.equal(Object.keys(memory).length, names.length);
+});
+
+test("HOMELAB_TOOLS without path leaves PATH alone", async () => {
+  writeProgram(bin, "fancy", "echo 1.4.0");
+  restore("HOMELAB_TOOLS", "download, build");
+  assert.equal(await locateTool("kwok", { cache, recipe }), undefined);
+});
+
+test("HOMELAB_TOOLS=path gets nothing elsewhere, and says so", async () => {
+  restore("HOMELAB_TOOLS", "path");
+  await assert.rejects(ensureTool("kwok", { cache, recipe }), (error: unknown) => {
+    assert(error instanceof TaskError);
+    assert.match(error.why ?? "", /HOMELAB_TOOLS/);
+    return true;
+  });
+});
+
+test("a tool that is not to be had is an error that says why, and what to do", async () => {
+  const { os, arch } = currentPlatform();
+  await assert.rejects(ensureTool("kwok", { cache, recipe }), (error: unknown) => {
+    assert(error instanceof TaskError);
+    assert.equal(error.what, `kwok 1.2.3 (a tool of the tests) is not to be had for ${os}/${arch}`);
+    assert.equal(error.why, "Build: Go is not on PATH, so it cannot be built either");
+    assert.deepEqual(error.todo, [
+      "Install it yourself: any fancy 1.2 or newer on PATH is taken",
+      "Or let this machine reach the release's host, or install Go 1.26 so that it can be built",
+      "$ npm run setup",
+    ]);
+    return true;
+  });
+});
+
+test("a Go that is too old is named with the version that is needed", async () => {
+  writeProgram(bin, "go", "echo go version go1.22.1 linux/amd64");
+  await assert.rejects(
+    ensureTool("kwok", { cache, recipe }),
+    /Go 1\.26 or newer is needed to build it, this is go version go1\.22\.1/,
+  );
+});
+
+test("a built tool is kept in the cache, with a card that tells its version and source", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const tool = await ensureTool("kwok", { cache, recipe });
+  assert.deepEqual({ ...tool, path: "" }, { name: "kwok", version: "1.2.3", path: "", source: "build" });
+  assert.match(readFileSync(tool.path, "utf8"), /echo built/);
+  assert.deepEqual(cards(), [{ version: "1.2.3", source: "build", file: "kwok" }]);
+  assert.deepEqual(readdirSync(join(cache.dir, "work")), []);
+  process.env.PATH = bin;
+  assert.deepEqual(await locateTool("kwok", { cache, recipe }), tool);
+});
+
+for (const [damage, harm] of [
+  ["its program is gone", (path: string) => rmSync(path)],
+  ["its card is gone", (path: string) => rmSync(join(dirname(path), "tool.json"))],
+  ["its card is torn", (path: string) => writeFileSync(join(dirname(path), "tool.json"), '{"version": "1.')],
+] as const) {
+  test(`a tool is got again when ${damage}`, async () => {
+    process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+    const { path } = await ensureTool("kwok", { cache, recipe });
+    harm(path);
+    assert.equal(await locateTool("kwok", { cache, recipe }), undefined);
+    await ensureTool("kwok", { cache, recipe });
+    assert.match(readFileSync(path, "utf8"), /echo built/);
+    assert.equal(cards().length, 1);
+  });
+}
+
+test("the build is for this machine and takes nothing from the user's Go settings", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const seen = join(bin, "seen");
+  const go = join(bin, "go-bin", "go");
+  writeFileSync(go, readFileSync(go, "utf8").replace("case", `env >${seen}\ncase`));
+  Object.assign(process.env, { GOOS: "plan9", GOFLAGS: "-mod=vendor", GOWORK: "/nowhere" });
+  try {
+    await ensureTool("kwok", { cache, recipe });
+  } finally {
+    for (const name of ["GOOS", "GOFLAGS", "GOWORK"]) delete process.env[name];
+  }
+  const lines = readFileSync(seen, "utf8").split("\n");
+  const { os, arch } = currentPlatform();
+  for (const line of [`GOOS=${os}`, `GOARCH=${arch}`, "GOFLAGS=-buildvcs=false", "GOWORK=off"]) {
+    assert.ok(lines.includes(line), line);
+  }
+});
+
+test("what killed processes left in the work folder is removed, even if it is read-only", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const left = join(cache.dir, "work", "kwok.4194999.1", "source", "package");
+  mkdirSync(left, { recursive: true });
+  writeFileSync(join(left, "main.go"), "package main\n");
+  chmodSync(left, 0o555);
+  const mine = join(cache.dir, "work", `helm.${process.pid}.1`);
+  mkdirSync(mine);
+  await ensureTool("kwok", { cache, recipe });
+  assert.deepEqual(readdirSync(join(cache.dir, "work")), [basename(mine)]);
+});
+
+function cards(): unknown[] {
+  const folder = join(cache.dir, "tools", "kwok");
+  return readdirSync(folder).map((entry) =>
+    JSON.parse(readFileSync(join(folder, entry, "tool.json"), "utf8")),
+  );
+}
