@@ -32,13 +32,16 @@ export class TaskError extends Error {
   /** The same failure with more lines about what was left behind or rolled back. */
   withLeft(lines: readonly string[]): TaskError {
     const Kind = this.constructor as new (failure: Failure) => TaskError;
-    return new Kind({
+    const same = new Kind({
       what: this.what,
       ...(this.why === undefined ? {} : { why: this.why }),
       todo: this.todo,
       left: [...this.left, ...lines],
       cause: this.cause,
     });
+    // Where it came from, not where it was added to.
+    if (this.stack !== undefined) same.stack = this.stack;
+    return same;
   }
 }
 
@@ -46,6 +49,12 @@ export class TaskError extends Error {
 export class UsageError extends TaskError {
   override readonly name = "UsageError";
   override readonly exitCode = 2;
+
+  /** The same, met by a check whose business it is to find such things. */
+  asFinding(): TaskError {
+    const { what, why = "", todo, left, cause } = this;
+    return new TaskError({ what, why, todo, left, cause });
+  }
 }
 
 /** The person pressed Ctrl-C (or the process was told to end). */

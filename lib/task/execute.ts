@@ -3,6 +3,7 @@ import { loadSettings, readSources, type SettingName, type Source } from "../con
 import type { Sandbox } from "../sandbox/index.ts";
 import { redact } from "../secrets.ts";
 import type { Command, TaskContext } from "./command.ts";
+import { eventLine } from "./event-line.ts";
 import type { CommonFlags, FlagSpecs, Flags } from "./flags.ts";
 import { JsonReporter, PlainReporter, TerminalReporter } from "./reporters.ts";
 import type { Reporter, Step } from "./step.ts";
@@ -57,7 +58,7 @@ export async function execute<
       signal,
       note: (line) => reporter.note(redact(line)),
       result: (text, data = {}) => {
-        print(redact(flags.json ? JSON.stringify({ event: "result", ok: true, ...data }) : text));
+        print(flags.json ? eventLine({ event: "result", ok: true, ...data }) : redact(text));
       },
       steps: async (steps) => {
         if (dryRun) {
@@ -72,7 +73,7 @@ export async function execute<
     await command.run(context);
   } catch (error) {
     if (!(error instanceof DryRunShown)) throw error;
-    if (flags.json) print(JSON.stringify({ event: "result", ok: true, dryRun: true }));
+    if (flags.json) print(eventLine({ event: "result", ok: true, dryRun: true }));
   } finally {
     await sandbox?.stop();
   }

@@ -13,14 +13,7 @@ export interface FailureStyle {
 export function formatFailure(error: unknown, { color, verbose }: FailureStyle): string {
   const paint = (format: "red" | "bold" | "dim", text: string): string =>
     color ? styleText(format, text) : text;
-  const failure =
-    error instanceof TaskError
-      ? error
-      : new TaskError({
-          what: "This is a bug in homelab",
-          why: messageOf(error),
-          todo: ["Run it again with --verbose and report what it shows"],
-        });
+  const failure = asTaskError(error);
   const lines = [`${paint("red", "✖")} ${paint("bold", failure.what)}`];
   if (failure.why) lines.push(...block("Why", failure.why.split("\n"), paint));
   if (failure.todo.length > 0) lines.push(...block("What to do now", failure.todo, paint));
@@ -31,9 +24,17 @@ export function formatFailure(error: unknown, { color, verbose }: FailureStyle):
 
 /** The same failure for machines. */
 export function failureEvent(error: unknown): Record<string, unknown> {
-  const failure = error instanceof TaskError ? error : new TaskError({ what: messageOf(error) });
-  const { what, why, todo, left, exitCode } = failure;
+  const { what, why, todo, left, exitCode } = asTaskError(error);
   return { ok: false, exitCode, error: { what, why: why ?? null, todo, left } };
+}
+
+function asTaskError(error: unknown): TaskError {
+  if (error instanceof TaskError) return error;
+  return new TaskError({
+    what: "This is a bug in homelab",
+    why: messageOf(error),
+    todo: ["Run it again with --verbose and report what it shows"],
+  });
 }
 
 function block(

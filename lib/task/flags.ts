@@ -64,8 +64,9 @@ export function parseFlags<Specs extends FlagSpecs>(
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {
-    // Node's message explains how to pass a positional argument that begins with a dash: not what people want.
-    throw wrongUsage(messageOf(error).split(". ")[0] ?? "Unknown option", usage);
+    // Node's message explains how to pass an argument that begins with a dash: not what people want.
+    const [said = "Unknown option"] = messageOf(error).split(/\.\s/);
+    throw wrongUsage(said.replace("argument is ambiguous", "argument missing"), usage);
   }
   const { help } = parsed.values;
   if (!help && parsed.positionals.length < positionals.length) {

@@ -1,10 +1,11 @@
 import { setMaxListeners } from "node:events";
-import { realpathSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SettingName } from "../config/index.ts";
 import { InterruptedError, TaskError } from "../errors.ts";
 import type { Command } from "./command.ts";
+import { eventLine } from "./event-line.ts";
 import { failureEvent, formatFailure } from "./failure.ts";
 import type { FlagSpecs } from "./flags.ts";
 import { parseFlags } from "./flags.ts";
@@ -12,6 +13,12 @@ import { helpOf, usageOf } from "./help.ts";
 
 /** The repository's folder: the parent of lib/. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** One Ctrl-C arrives several times: from the terminal, and from npm, npx and tsx, which pass it on. */
+const SAME_PRESS_MS = 1_000;
+
+/** listr2 hides the cursor while it draws. */
+const SHOW_CURSOR = "\u001b[?25h";
 
 /**
  * Run a command when its file is what was started, do nothing when it was imported. This is the one place that
@@ -23,19 +30,25 @@ export async function main<
   Required extends SettingName,
   Optional extends SettingName,
 >(url: string, command: Command<Specs, Required, Optional>): Promise<void> {
-  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(url)) return;
+  if (!isStarted(fileURLToPath(url))) return;
   const argv = process.argv.slice(2);
   const interrupt = new AbortController();
   // Many steps and children listen to the one signal of a run; that is no leak.
   setMaxListeners(0, interrupt.signal);
+  let interruptedAt = 0;
   const onSignal = (): void => {
     if (interrupt.signal.aborted) {
-      process.stderr.write("\nStopped at once: what was under way is left as it is.\n");
+      if (performance.now() - interruptedAt < SAME_PRESS_MS) return;
+      const cursor = process.stderr.isTTY ? SHOW_CURSOR : "";
+      process.stderr.write(`${cursor}\nStopped at once: what was under way is left as it is.\n`);
       process.exit(130);
     }
+    interruptedAt = performance.now();
     interrupt.abort(new InterruptedError());
   };
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, onSignal);
+  // Whoever read has gone (`| head`, a closed terminal): the work goes on, and the exit code tells how it went.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   const json = argv.includes("--json");
   const print = (text: string): void => {
@@ -56,13 +69,27 @@ export async function main<
     const { execute } = await import("./execute.ts");
     await execute(command, { flags, args, root: ROOT, signal: interrupt.signal, print });
   } catch (error) {
-    const failure =
-      interrupt.signal.aborted && !(error instanceof TaskError) ? new InterruptedError() : error;
+    const failure = interrupt.signal.aborted ? interruptedBy(error) : error;
     const style = { color: process.stderr.hasColors?.() ?? false, verbose: argv.includes("--verbose") };
     process.stderr.write(`\n${formatFailure(failure, style)}\n`);
-    if (json) print(JSON.stringify({ event: "result", ...failureEvent(failure) }));
+    if (json) print(eventLine({ event: "result", ...failureEvent(failure) }));
     process.exitCode = failure instanceof TaskError ? failure.exitCode : 1;
   } finally {
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.off(name, onSignal);
   }
+}
+
+/** Whether a file is what Node was started with; the ending may be left out. */
+function isStarted(file: string): boolean {
+  const [, script] = process.argv;
+  if (script === undefined) return false;
+  return [script, `${script}.ts`].some((path) => existsSync(path) && realpathSync(path) === file);
+}
+
+/** What an interruption broke is an interruption, whatever the step at work made of it. */
+function interruptedBy(error: unknown): InterruptedError {
+  if (error instanceof InterruptedError) return error;
+  if (!(error instanceof TaskError)) return new InterruptedError({ cause: error });
+  const { message, todo, left } = error;
+  return new InterruptedError({ why: message, todo, left, cause: error });
 }

@@ -1,4 +1,5 @@
 import { formatDuration } from "../duration.ts";
+import { eventLine } from "./event-line.ts";
 import type { Reporter, StepEvent } from "./step.ts";
 
 /** How often a step's live line is repeated where it cannot be overwritten. */
@@ -93,12 +94,12 @@ export class JsonReporter implements Reporter {
   }
 
   step(event: StepEvent): void {
-    this.#write(JSON.stringify({ event: "step", ...event }));
+    this.#write(eventLine({ event: "step", ...event }));
   }
 
   output(): void {}
 
   note(text: string): void {
-    this.#write(JSON.stringify({ event: "note", text }));
+    this.#write(eventLine({ event: "note", text }));
   }
 }
