@@ -1,90 +1,79 @@
+import type { EventEmitter } from "node:events";
 import { ListrEnquirerPromptAdapter } from "@listr2/prompt-adapter-enquirer";
-import enquirer from "enquirer";
+import { PromptError } from "listr2";
 import { InterruptedError } from "./errors.ts";
 import type { Asker } from "./task/ask.ts";
 
 /** The one file of lib that asks people questions: enquirer is only known here. */
 
+export interface PromptOptions {
+  /** Whether a list is drawn: it shows the question below the step. Without one the question goes to stderr. */
+  readonly drawn: boolean;
+  /** Takes the question back. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * Ask yes or no inside a running step; no is the default.
- * @throws {InterruptedError} on Ctrl-C
+ * @throws {InterruptedError} on Ctrl-C, or when the signal is aborted
  */
-export async function confirmInTask(task: Asker, question: string): Promise<boolean> {
-  return await orInterrupted(
-    adapter(task).run<boolean>({
-      type: "confirm",
-      message: question,
-      initial: false,
-      stdout: process.stderr,
-    }),
-  );
+export async function confirmInTask(task: Asker, message: string, options: PromptOptions): Promise<boolean> {
+  return await ask<boolean>(task, { type: "confirm", message, initial: false }, options);
 }
 
 /**
  * Ask for a word to be typed inside a running step.
- * @throws {InterruptedError} on Ctrl-C
+ * @throws {InterruptedError} on Ctrl-C, or when the signal is aborted
  */
-export async function typedInTask(task: Asker, question: string, word: string): Promise<boolean> {
-  const answer = await orInterrupted(adapter(task).run<string>({ type: "input", message: question }));
-  return answer.trim() === word;
+export async function typedInTask(
+  task: Asker,
+  message: string,
+  word: string,
+  options: PromptOptions,
+): Promise<boolean> {
+  return (await ask<string>(task, { type: "input", message }, options)).trim() === word;
 }
 
-/** What to ask for when a setting is missing. */
-export interface SettingQuestion {
-  readonly name: string;
-  readonly about: string;
-  readonly example: string;
-  readonly secret: boolean;
-  /** A message when the text cannot be this setting's value, else undefined. */
-  check(text: string): string | undefined;
-}
+type Question =
+  | { readonly type: "confirm"; readonly message: string; readonly initial: boolean }
+  | { readonly type: "input"; readonly message: string };
 
-/**
- * Ask for a setting's value, outside of any step. What is secret is not shown while it is typed.
- * @throws {InterruptedError} on Ctrl-C
- */
-export async function askSetting(question: SettingQuestion): Promise<string> {
-  const answer = await orInterrupted(
-    enquirer.prompt<{ value: string }>({
-      type: question.secret ? "password" : "input",
-      name: "value",
-      message: `${question.name} – ${question.about}${question.secret ? "" : ` (for example ${question.example})`}`,
-      validate: (text: string) => question.check(text) ?? true,
-      stdout: process.stderr,
-    } as Parameters<typeof enquirer.prompt>[0]),
-  );
-  return answer.value;
-}
-
-/**
- * Ask yes or no outside of any step.
- * @throws {InterruptedError} on Ctrl-C
- */
-export async function confirm(question: string): Promise<boolean> {
-  const answer = await orInterrupted(
-    enquirer.prompt<{ value: boolean }>({
-      type: "confirm",
-      name: "value",
-      message: question,
-      initial: false,
-      stdout: process.stderr,
-    } as Parameters<typeof enquirer.prompt>[0]),
-  );
-  return answer.value;
-}
-
-function adapter(task: Asker): ListrEnquirerPromptAdapter {
-  return task.prompt(ListrEnquirerPromptAdapter) as ListrEnquirerPromptAdapter;
-}
-
-/** enquirer rejects with an empty string when the person presses Ctrl-C. */
-async function orInterrupted<T>(answer: Promise<T>): Promise<T> {
+async function ask<Answer>(task: Asker, question: Question, options: PromptOptions): Promise<Answer> {
+  const { drawn, signal } = options;
+  signal.throwIfAborted();
+  const release = keepSignals();
+  const adapter = task.prompt(ListrEnquirerPromptAdapter) as ListrEnquirerPromptAdapter;
+  const takeBack = (): void => adapter.cancel({ throw: true });
+  signal.addEventListener("abort", takeBack, { once: true });
   try {
-    return await answer;
+    return await adapter.run<Answer>(
+      {
+        ...question,
+        onRun: () => {
+          // Its type does not say that it is an emitter of events.
+          (adapter.instance as unknown as EventEmitter).once("run", release);
+        },
+      },
+      drawn ? {} : { stdout: process.stderr },
+    );
   } catch (error) {
-    if (error === "" || error === undefined || error instanceof Error === false) {
-      throw new InterruptedError({ why: "No answer was given" });
-    }
+    if (error instanceof PromptError) throw new InterruptedError({ why: "No answer was given" });
     throw error;
+  } finally {
+    signal.removeEventListener("abort", takeBack);
   }
+}
+
+/**
+ * enquirer ends the process on a signal by itself, before anything could be rolled back.
+ * @returns takes its listeners off again, once they are there
+ */
+function keepSignals(): () => void {
+  const names = ["SIGINT", "SIGTERM"] as const;
+  const ours = new Set(names.flatMap((name) => process.listeners(name)));
+  return () => {
+    for (const name of names) {
+      for (const listener of process.listeners(name)) if (!ours.has(listener)) process.off(name, listener);
+    }
+  };
 }

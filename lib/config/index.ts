@@ -1,5 +1,5 @@
 export { renderEnvExample } from "./example.ts";
-export { type Ask, loadSettings } from "./load.ts";
+export { loadSettings } from "./load.ts";
 export {
   SETTING_NAMES,
   type Setting,

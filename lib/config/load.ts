@@ -3,22 +3,17 @@ import { registerSecret } from "../secrets.ts";
 import { type SettingName, type Settings, specOf } from "./schema.ts";
 import type { Source } from "./sources.ts";
 
-/** Asks for a missing setting's value; undefined where nobody can be asked. */
-export type Ask = (name: SettingName) => Promise<string>;
-
 /**
  * Find, check and parse the settings of a task.
  * @param required those it cannot do without
  * @param optional those it uses when they are given
  * @param sources the strongest first
- * @param ask asks for what is missing; left out where there is no terminal
  * @throws {UsageError} naming every setting that is missing or malformed
  */
 export async function loadSettings<const Required extends SettingName, const Optional extends SettingName>(
   required: readonly Required[],
   optional: readonly Optional[],
   sources: readonly Source[],
-  ask?: Ask,
 ): Promise<Settings<Required, Optional>> {
   const values: Partial<Record<SettingName, unknown>> = {};
   const problems: Problem[] = [];
@@ -27,7 +22,7 @@ export async function loadSettings<const Required extends SettingName, const Opt
     const { fallback, secret, parse } = specOf(name);
     const given = find(name, sources);
     const isRequired = required.some((each) => each === name);
-    const text = given?.text ?? fallback ?? (isRequired ? await ask?.(name) : undefined);
+    const text = given?.text ?? fallback;
     if (text === undefined) {
       if (isRequired) problems.push({ name, reason: "is missing" });
       continue;

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, realpathSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { SettingName } from "../config/index.ts";
@@ -39,9 +39,7 @@ export async function main<
   const onSignal = (): void => {
     if (interrupt.signal.aborted) {
       if (performance.now() - interruptedAt < SAME_PRESS_MS) return;
-      const cursor = process.stderr.isTTY ? SHOW_CURSOR : "";
-      process.stderr.write(`${cursor}\nStopped at once: what was under way is left as it is.\n`);
-      process.exit(130);
+      stopAtOnce();
     }
     interruptedAt = performance.now();
     interrupt.abort(new InterruptedError());
@@ -84,6 +82,17 @@ function isStarted(file: string): boolean {
   const [, script] = process.argv;
   if (script === undefined) return false;
   return [script, `${script}.ts`].some((path) => existsSync(path) && realpathSync(path) === file);
+}
+
+function stopAtOnce(): never {
+  const cursor = process.stderr.isTTY ? SHOW_CURSOR : "";
+  try {
+    // While listr2 draws, it keeps what is written to process.stderr for later.
+    writeSync(2, `${cursor}\nStopped at once: what was under way is left as it is.\n`);
+  } catch {
+    // Nobody reads it.
+  }
+  process.exit(130);
 }
 
 /** What an interruption broke is an interruption, whatever the step at work made of it. */

@@ -131,7 +131,7 @@ function control(
   depth: number,
   task: Asker & { output: string },
 ): StepControl {
-  const asking = askIn(task, { yes, step: step.title });
+  const asking = askIn(task, { yes, step: step.title, drawn: reporter.drawsList, signal });
   return {
     signal,
     output: (line) => {
