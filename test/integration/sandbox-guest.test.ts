@@ -255,6 +255,13 @@ function residentMiB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
+function setOrDelete(variables: Readonly<Record<string, string | undefined>>): void {
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+}
+
 const DEPLOYMENT = `
 apiVersion: apps/v1
 kind: Deployment
@@ -265,6 +272,21 @@ spec:
   template:
     metadata: { labels: { app: web } }
     spec: { containers: [{ name: web, image: "nginx:1" }] }
+`;
+
+const POD_WITH_CLAIM = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: data }
+spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 2Gi } } }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: data }
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{ name: db, image: "mariadb:11", volumeMounts: [{ name: data, mountPath: /data }] }]
+  volumes: [{ name: data, persistentVolumeClaim: { claimName: data } }]
 `;
 
 describe("the cluster of the VMs", () => {
@@ -302,6 +324,18 @@ describe("the cluster of the VMs", () => {
     await kube(kubeconfig, ["rollout", "status", "deployment/web", "--timeout=30s"]);
     const pods = await kube(kubeconfig, ["get", "pods", "-l", "app=web", "--no-headers"]);
     assert.equal(pods.match(/ 1\/1 +Running /g)?.length, 2, pods);
+  });
+
+  test("gives a pod the volume that it claims, and takes it back with the claim", async () => {
+    await kube(kubeconfig, ["apply", "--server-side", "-f", "-"], POD_WITH_CLAIM);
+    await kube(kubeconfig, ["wait", "pod/data", "--for=condition=Ready", "--timeout=30s"]);
+    const path =
+      "jsonpath={.items[0].spec.claimRef.name} {.items[0].spec.capacity.storage} {.items[0].status.phase}";
+    assert.equal(await kube(kubeconfig, ["get", "pv", "-o", path]), "data 2Gi Bound");
+    await kube(kubeconfig, ["delete", "pod/data", "pvc/data", "--timeout=30s"]);
+    await until("the volume's end", async () =>
+      assert.equal(await kube(kubeconfig, ["get", "pv", "-o", "name"]), ""),
+    );
   });
 
   test("takes a second VM in as a node, beside the same control plane", async () => {
@@ -368,6 +402,37 @@ describe("the cluster of the VMs", () => {
       kubeconfig = await tunnel(FIRST, k3sYaml);
       await until("the Deployment", async () => await kube(kubeconfig, ["get", "deployment", "web"]));
     }
+  });
+
+  test("leaves nothing running when the sandbox ends while it starts", async () => {
+    await power("stop", FIRST.vmid);
+    await power("start", FIRST.vmid);
+    await until("etcd", async () => assert.ok(existsSync(join(dir, "cluster/etcd.pid"))));
+    const before = programs();
+    await sandbox.stop();
+    assert.deepEqual([programs(), before.filter(runs)], [[], []]);
+  });
+
+  test("cannot start without its programs: k3s says which are missing, the VM runs all the same", async () => {
+    const { HOMELAB_CACHE, HOMELAB_TOOLS } = process.env;
+    Object.assign(process.env, { HOMELAB_CACHE: join(base, "no-tools"), HOMELAB_TOOLS: "download" });
+    try {
+      await start();
+    } finally {
+      setOrDelete({ HOMELAB_CACHE, HOMELAB_TOOLS });
+    }
+    await trust(FIRST);
+    await until("k3s", async () =>
+      assert.equal((await onGuest(FIRST, "systemctl is-active k3s")).stdout, "failed\n"),
+    );
+    assert.match(
+      await say(FIRST, "sudo journalctl -u k3s"),
+      /etcd, kube-apiserver, .* not found; npm run setup/,
+    );
+    await sandbox.stop();
+    await start();
+    await trust(FIRST);
+    await k3sIsActive(FIRST);
   });
 
   test("is gone with the last VM's disk, and nothing of it runs", async () => {

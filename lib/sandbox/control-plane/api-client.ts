@@ -1,7 +1,7 @@
 import { Agent, request } from "node:https";
 import type { Pair } from "../x509.ts";
 
-/** The few calls with which the sandbox plays kubelet and k3s: registering nodes and the storage class. */
+/** The few calls with which the sandbox plays kubelet and k3s: nodes, the storage class and its volumes. */
 export class KubernetesClient {
   readonly #port: number;
   readonly #agent: Agent;
@@ -20,6 +20,13 @@ export class KubernetesClient {
     }
   }
 
+  /** All objects of a kind. */
+  async list<T>(path: string): Promise<readonly T[]> {
+    const { status, body } = await this.#call("GET", path);
+    if (status >= 300) throw new Error(`${path}: ${status} ${body}`);
+    return (JSON.parse(body) as { items: readonly T[] }).items;
+  }
+
   /** Create or change an object by server-side apply. */
   async apply(path: string, object: Readonly<Record<string, unknown>>): Promise<void> {
     const query = "?fieldManager=k3s&force=true";
@@ -30,6 +37,12 @@ export class KubernetesClient {
   /** Change some members of an object; null removes one. An object that is gone is no error. */
   async merge(path: string, change: Readonly<Record<string, unknown>>): Promise<void> {
     const { status, body } = await this.#call("PATCH", path, "merge-patch+json", change);
+    if (status >= 300 && status !== 404) throw new Error(`${path}: ${status} ${body}`);
+  }
+
+  /** Remove an object; one that is gone is no error. */
+  async remove(path: string): Promise<void> {
+    const { status, body } = await this.#call("DELETE", path);
     if (status >= 300 && status !== 404) throw new Error(`${path}: ${status} ${body}`);
   }
 

@@ -5,6 +5,7 @@ import { writeFileAtomic } from "../world/index.ts";
 import { KubernetesClient } from "./api-client.ts";
 import { Component, freePorts } from "./component.ts";
 import { kubeconfigFor } from "./kubeconfig.ts";
+import { LocalPathProvisioner } from "./local-path.ts";
 import { type ClusterNode, localPath, nodeObject, RUNNING } from "./objects.ts";
 import { type ClientName, type ClusterPki, clusterPki } from "./pki.ts";
 
@@ -33,6 +34,7 @@ export class ControlPlane {
   #pki: ClusterPki | undefined;
   #port: number | undefined;
   #client: KubernetesClient | undefined;
+  #provisioner: LocalPathProvisioner | undefined;
 
   /** @param dir its folder: certificates, etcd's data, logs */
   constructor(dir: string, programs: ProgramPaths) {
@@ -85,6 +87,8 @@ export class ControlPlane {
     await client.apply("/apis/storage.k8s.io/v1/storageclasses/local-path", localPath);
     this.#pki = pki;
     await this.join(node, members);
+    this.#provisioner = new LocalPathProvisioner(client);
+    this.#provisioner.start();
     this.#port = port;
   }
 
@@ -110,6 +114,7 @@ export class ControlPlane {
   /** End everything; the data stay. */
   async stop(): Promise<void> {
     this.#port = undefined;
+    await this.#provisioner?.stop();
     this.#client?.close();
     const { etcd, ...others } = this.#components;
     await Promise.all(Object.values(others).map((component) => component.stop()));

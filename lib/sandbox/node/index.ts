@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { NodeServer, SandboxContext } from "../hooks.ts";
-import { builtins, complain, type Programs, runCommandLine, write } from "../shell/index.ts";
+import { builtins, complain, type Programs, runCommandLine, scp, write } from "../shell/index.ts";
 import { createSshServer, keptKey } from "../ssh/index.ts";
 import { writeFileAtomic } from "../world/index.ts";
 import { pveTools } from "./pve-tools.ts";
@@ -71,6 +71,7 @@ export function nodePrograms(context: SandboxContext): Programs {
     ...builtins,
     ...pveTools(context),
     qm: qm(context),
+    scp,
     hostname: async ({ stdout }) => {
       await write(stdout, `${world.node}\n`);
       return 0;

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import type { NodeFiles } from "../world/index.ts";
 
@@ -24,8 +23,14 @@ export type Programs = Readonly<Record<string, Program>>;
 
 /** Write text and wait until there is room for more. */
 export async function write(stream: Writable, text: string | Buffer): Promise<void> {
-  if (stream.destroyed) return;
-  if (!stream.write(text)) await Promise.race([once(stream, "drain"), once(stream, "close")]);
+  if (stream.destroyed || stream.write(text)) return;
+  await new Promise<void>((resolve) => {
+    const go = (): void => {
+      stream.off("drain", go).off("close", go);
+      resolve();
+    };
+    stream.on("drain", go).on("close", go);
+  });
 }
 
 /** Complain as a program does, and give its exit code. */

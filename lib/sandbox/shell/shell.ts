@@ -69,6 +69,8 @@ async function runPipeline(
         options,
       );
       pipes[index]?.end();
+      // Nobody reads what the command before still writes: it ends, as by SIGPIPE.
+      pipes[index - 1]?.destroy();
       return code;
     }),
   );
