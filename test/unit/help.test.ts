@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, describe, test } from "node:test";
+import { SETTING_NAMES, specOf } from "../../lib/config/index.ts";
+import { COMMON_FLAGS } from "../../lib/task/flags.ts";
+import { helpOf } from "../../lib/task/help.ts";
+import { ROOT } from "../../lib/task/index.ts";
+import { type Ended, runTask } from "../support/command-line.ts";
+
+const names = readdirSync(join(ROOT, "tasks"))
+  .filter((file) => file.endsWith(".ts"))
+  .map((file) => file.replace(/\.ts$/, ""));
+const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+  scripts: Record<string, string>;
+};
+
+/** What a command file declares between one of its lists' brackets; nothing for a list that lies elsewhere. */
+function declared(name: string, list: "requires" | "uses"): string[] {
+  const source = readFileSync(join(ROOT, "tasks", `${name}.ts`), "utf8");
+  const [, text = ""] = new RegExp(`^ {2}${list}: \\[([^\\]]*)\\]`, "m").exec(source) ?? [];
+  return [...text.matchAll(/"([A-Z_]+)"/g)].map(([, setting = ""]) => setting);
+}
+
+describe("--help", () => {
+  const helps = new Map<string, Ended>();
+  before(async () => {
+    const waiting = [...names];
+    const work = async (): Promise<void> => {
+      for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
+        helps.set(name, await runTask(join(ROOT, "tasks", `${name}.ts`), "--help"));
+      }
+    };
+    await Promise.all([work(), work(), work()]);
+  });
+
+  for (const name of names) {
+    test(`of ${name} says how it is called, by its npm script too, with its flags and settings`, () => {
+      const { code, stdout, stderr = "" } = helps.get(name) ?? assert.fail("it did not run");
+      assert.equal(stderr, "");
+      assert.equal(code, 0);
+      assert.match(stdout, /^[A-Z].*[^.]\n\nUsage\n/, "one sentence first");
+      assert.match(stdout, new RegExp(`^ {2}npx tsx tasks/${name}\\.ts .*\\[flags\\]$`, "m"));
+      assert.match(stdout, new RegExp(`^ {2}npm run ${name} -- .*\\[flags\\]$`, "m"));
+      assert.match(scripts[name] ?? "", new RegExp(`\\btasks/${name}\\.ts$`));
+      for (const [flag, { about }] of Object.entries(COMMON_FLAGS)) {
+        assert.match(stdout, new RegExp(`^ {2}--${flag}\\b.* {2}${about.replace(/[()]/g, "\\$&")}`, "m"));
+      }
+      for (const setting of [...declared(name, "requires"), ...declared(name, "uses")]) {
+        assert.match(stdout, new RegExp(`^ {2}${setting} +\\S`, "m"));
+      }
+      for (const line of stdout.split("\n")) assert.ok(line.length <= 160, `too long: ${line}`);
+    });
+  }
+
+  test("is the same with any other flag", async () => {
+    const { stdout } = await runTask(join(ROOT, "tasks", "setup.ts"), "--yes", "--help", "--for", "deploy");
+    assert.equal(stdout, helps.get("setup")?.stdout);
+  });
+});
+
+test("every npm script of a task has its file", () => {
+  for (const [name, script] of Object.entries(scripts)) {
+    const [, file] = /\btasks\/([\w-]+)\.ts$/.exec(script) ?? [];
+    if (file !== undefined) assert.equal(file, name);
+  }
+});
+
+test("the help of a command is made of its declaration", () => {
+  const text = helpOf({
+    name: "try-out",
+    summary: "Try it",
+    positionals: [{ name: "FILE", about: "the file" }],
+    flags: { "keep-it": { type: "string", multiple: true, value: "NAME", about: "keep it" } },
+    requires: ["PM_API_URL"],
+    uses: ["PM_NODE"],
+  });
+  assert.match(text, /^Try it\n\nUsage\n {2}npx tsx tasks\/try-out\.ts FILE \[flags\]\n/);
+  assert.match(text, /\nArguments\n {2}FILE {2}the file\n/);
+  assert.match(text, /\nFlags\n {2}--keep-it NAME {2}keep it \(may be repeated\)\n/);
+  assert.match(text, /\nSettings it needs\n {2}PM_API_URL {2}address of the Proxmox API\n/);
+  assert.match(text, /\nSettings it uses\n {2}PM_NODE {2}.* \(default pve\)\n/);
+});
+
+test("no help shows a secret's default", () => {
+  for (const name of SETTING_NAMES) {
+    const { secret, fallback } = specOf(name);
+    if (secret) assert.equal(fallback, undefined, name);
+  }
+});
