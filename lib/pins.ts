@@ -1,5 +1,6 @@
 /**
- * Every version in one place. A test compares README, HCL and kustomizations with it; Renovate opens the updates.
+ * Every version in one place. A test compares README, HCL and kustomizations with it; Renovate (renovate.json) reads the
+ * comments and opens the updates.
  * A checksum stands here only where it is known; downloads are verified against their publisher's checksum file.
  */
 export const pins = {
@@ -25,11 +26,16 @@ export const pins = {
     manifestsSha256: "09bfbb9041b4a8503c6e4fa22cf41c403fa62be17526de353648a4551f5beb77",
   },
   k3s: {
-    // renovate: datasource=github-releases depName=k3s-io/k3s
+    // renovate: datasource=github-releases depName=k3s-io/k3s versioning=regex:^v(?<major>\d+)\.(?<minor>\d+)\.(?<patch>\d+)\+k3s(?<build>\d+)$ extractVersion=^(?<version>.+)$
     version: "v1.35.6+k3s1",
   },
+  // A new major version is a new kickstart, not an update.
   almaLinux: { major: "9" },
   charts: {
-    phpipam: { version: "1.0.1", repository: "https://nullconfig.github.io/phpipam/stable" },
+    phpipam: {
+      // renovate: datasource=helm depName=phpipam registryUrl=https://nullconfig.github.io/phpipam/stable
+      version: "1.0.1",
+      repository: "https://nullconfig.github.io/phpipam/stable",
+    },
   },
 } as const;
