@@ -68,6 +68,12 @@ export function parseFlags<Specs extends FlagSpecs>(
     const [said = "Unknown option"] = messageOf(error).split(/\.\s/);
     throw wrongUsage(said.replace("argument is ambiguous", "argument missing"), usage);
   }
+  // An empty value is most likely a shell variable that is not set; it must not pass for "not given".
+  for (const [name, value] of Object.entries(parsed.values)) {
+    if ([value].flat().includes("")) throw wrongUsage(`Option '--${name} <value>' argument missing`, usage);
+  }
+  const empty = parsed.positionals.indexOf("");
+  if (empty !== -1) throw wrongUsage(`${positionals[empty] ?? "An argument"} is empty`, usage);
   const { help } = parsed.values;
   if (!help && parsed.positionals.length < positionals.length) {
     throw wrongUsage(`${positionals[parsed.positionals.length]} is missing`, usage);

@@ -69,6 +69,9 @@ for (const [argv, why] of [
   [["--out"], "Option '--out <value>' argument missing"],
   [["--out", "--json"], "Option '--out' argument missing"],
   [["--no-json"], "Unknown option '--no-json'"],
+  [["--env", "", "one"], "Option '--env <value>' argument missing"],
+  [["--allow-replace", "a", "--allow-replace=", "one"], "Option '--allow-replace <value>' argument missing"],
+  [[""], "FILE is empty"],
   [["one", "two"], '"two" is one argument too many'],
   [[], "FILE is missing"],
 ] as const) {
