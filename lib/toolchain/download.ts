@@ -73,7 +73,7 @@ async function expectedSha256({ checksum, url }: Release, options: DownloadOptio
 /**
  * Find a file's sha256 in a publisher's checksum file: one of `HASH  NAME` lines, or a single hash.
  */
-export function checksumIn(text: string, name: string): string | undefined {
+function checksumIn(text: string, name: string): string | undefined {
   const lines = text.trim().split(/\r?\n/);
   for (const line of lines) {
     const [hash, file] = line.trim().split(/\s+\*?/);

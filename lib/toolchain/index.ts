@@ -4,11 +4,9 @@ export { type EnsureOptions, ensureTool, locateTool } from "./ensure.ts";
 export { type ProviderMirror, providerMirror } from "./mirror.ts";
 export { toolSteps } from "./steps.ts";
 export {
-  currentPlatform,
   TOOL_GROUPS,
   TOOL_NAMES,
   type Tool,
   type ToolGroup,
   type ToolName,
-  type ToolSource,
 } from "./tool.ts";
