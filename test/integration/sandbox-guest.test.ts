@@ -11,6 +11,7 @@ import { freePorts } from "../../lib/sandbox/control-plane/component.ts";
 import { PROGRAMS } from "../../lib/sandbox/control-plane/index.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { kubernetesTools } from "../support/kubernetes.ts";
+import { listeners, residentMiB, runs } from "../support/processes.ts";
 import { PveApi } from "../support/pve.ts";
 import { execute, type Finished, sshOptions } from "../support/ssh.ts";
 
@@ -210,6 +211,15 @@ describe("a VM that is made from no image of ours", () => {
     assert.equal(exit, 255);
     assert.match(stderr, /open failed|Connection closed/);
   });
+
+  test("is not the only thing that the way through the node refuses: it leads to guests alone", async () => {
+    const { apiUrl, sshUser, sshHost } = sandbox.endpoints;
+    const target = `127.0.0.1:${new URL(apiUrl).port}`;
+    const options = [...sshOptions(sandbox.endpoints), "-W", target];
+    const { exit, stderr } = await execute("ssh", [...options, `${sshUser}@${sshHost}`]);
+    assert.equal(exit, 255);
+    assert.match(stderr, /open failed|stdio forwarding failed/);
+  });
 });
 
 /** A tunnel to a machine's Kubernetes API by `ssh -L` through the node; the kubeconfig that uses it. */
@@ -241,18 +251,6 @@ function programs(): number[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith(".pid"))
     .map((name) => Number(readFileSync(join(folder, name), "utf8").split(" ")[0]));
-}
-
-function runs(pid: number): boolean {
-  try {
-    return !readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ");
-  } catch {
-    return false;
-  }
-}
-
-function residentMiB(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
 function setOrDelete(variables: Readonly<Record<string, string | undefined>>): void {
@@ -347,6 +345,17 @@ describe("the cluster of the VMs", () => {
     await trust(SECOND);
     const theirs = await tunnel(SECOND, await say(SECOND, "sudo cat /etc/rancher/k3s/k3s.yaml"));
     await until("its tunnel", async () => await kube(theirs, ["get", "nodes"]));
+  });
+
+  test("listens on loopback only", () => {
+    const { pid } = JSON.parse(readFileSync(join(dir, "sandbox.json"), "utf8")) as { pid: number };
+    const addresses = [pid, ...programs()].flatMap(listeners);
+    // The sandbox's API and SSH; etcd for clients and peers; the API server.
+    assert.equal(addresses.length, 5);
+    assert.deepEqual(
+      addresses.filter((address) => address !== "127.0.0.1"),
+      [],
+    );
   });
 
   test("is made of machines that are not each other's copies", async () => {

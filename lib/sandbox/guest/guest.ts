@@ -133,8 +133,9 @@ export class Guest {
         if (!process.args.includes("--quiet")) await write(process.stdout, `${state}\n`);
         return state === "active" ? 0 : 3;
       },
-      journalctl: async ({ stdout }) => {
-        for (const line of cluster.journal) await write(stdout, `${line}\n`);
+      journalctl: async ({ args, stdout }) => {
+        const last = args.includes("-n") ? Number(args[args.indexOf("-n") + 1]) : cluster.journal.length;
+        for (const line of cluster.journal.slice(-last)) await write(stdout, `${line}\n`);
         return 0;
       },
     };
