@@ -1,7 +1,6 @@
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { TaskError } from "../lib/errors.ts";
-import { type Sandbox, startSandbox } from "../lib/sandbox/index.ts";
+import { type Sandbox, sandboxDirectory, startSandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
 
 export const sandbox = defineCommand({
@@ -15,7 +14,7 @@ export const sandbox = defineCommand({
   },
   ownSandbox: true,
   async run(context) {
-    const dir = join(context.root, ".homelab", "sandbox");
+    const dir = sandboxDirectory(context.root);
     let node: Sandbox | undefined;
     await context.steps([
       {

@@ -9,6 +9,7 @@ export interface VmSummary {
   readonly node: string;
   readonly template: boolean;
   readonly status: string;
+  readonly tags: readonly string[];
 }
 
 /** A VM with what its configuration says of its addresses and disks. */
@@ -35,12 +36,13 @@ export async function listVms(api: ProxmoxApi, signal?: AbortSignal): Promise<Vm
   const lists = await Promise.all(
     online.map(async ({ node }) => {
       const vms = await api.get(`/nodes/${encodeURIComponent(node)}/qemu`, vmsAnswer, {}, signal);
-      return vms.map(({ vmid, name, template, status }) => ({
+      return vms.map(({ vmid, name, template, status, tags }) => ({
         vmid,
         name: name ?? `VM ${vmid}`,
         node,
         template,
         status,
+        tags: tags.split(/[;, ]/).filter((tag) => tag !== ""),
       }));
     }),
   );

@@ -1,4 +1,4 @@
-import type { SettingName, Settings } from "../config/index.ts";
+import type { SettingName, Settings, Source } from "../config/index.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import type { CommonFlags, FlagSpecs, Flags } from "./flags.ts";
 import type { Step } from "./step.ts";
@@ -37,6 +37,8 @@ export interface TaskContext<
   readonly flags: CommonFlags & Flags<Specs>;
   readonly args: readonly string[];
   readonly settings: Settings<Required, Optional>;
+  /** Where settings come from, the strongest first; for commands that look at more than they declare. */
+  readonly sources: readonly Source[];
   /** The repository's folder. */
   readonly root: string;
   /** The embedded node, when --sandbox was given. */

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { loadSettings, readSources, type SettingName, type Source } from "../config/index.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import { redact } from "../secrets.ts";
@@ -6,6 +5,7 @@ import type { Command, TaskContext } from "./command.ts";
 import { eventLine } from "./event-line.ts";
 import type { CommonFlags, FlagSpecs, Flags } from "./flags.ts";
 import { JsonReporter, PlainReporter, TerminalReporter } from "./reporters.ts";
+import { sandboxSettings } from "./sandbox-settings.ts";
 import type { Reporter, Step } from "./step.ts";
 
 /** What `main` hands over once the command line is understood. */
@@ -39,11 +39,8 @@ export async function execute<
   const sandbox =
     flags.sandbox && !command.ownSandbox ? await startSandbox(root, signal, toStderr) : undefined;
   try {
-    const settings = await loadSettings(
-      command.requires ?? [],
-      command.uses ?? [],
-      await sourcesFor(root, flags, sandbox, (line) => reporter.note(line)),
-    );
+    const sources = await sourcesFor(root, flags, sandbox, (line) => reporter.note(line));
+    const settings = await loadSettings(command.requires ?? [], command.uses ?? [], sources);
     if ("PM_TLS_INSECURE" in settings && settings.PM_TLS_INSECURE === true) {
       reporter.note(
         "PM_TLS_INSECURE is set: the node's certificate is not verified, anybody in between can read and change everything",
@@ -53,6 +50,7 @@ export async function execute<
       flags,
       args,
       settings,
+      sources,
       root,
       sandbox,
       signal,
@@ -95,8 +93,8 @@ async function startSandbox(
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<Sandbox> {
-  const { startSandbox } = await import("../sandbox/index.ts");
-  const sandbox = await startSandbox({ dir: join(root, ".homelab", "sandbox"), signal });
+  const { sandboxDirectory, startSandbox } = await import("../sandbox/index.ts");
+  const sandbox = await startSandbox({ dir: sandboxDirectory(root), signal });
   say(`Sandbox: an embedded, simulated Proxmox node at ${sandbox.endpoints.apiUrl}; no real node is touched`);
   return sandbox;
 }
@@ -122,28 +120,6 @@ async function sourcesFor(
       values: Object.fromEntries(Object.entries(source.values).filter(keep)),
     })),
   ];
-}
-
-/** The settings that point every task at the embedded node. */
-export function sandboxSettings({ dir, endpoints }: Sandbox): Partial<Record<SettingName, string>> {
-  return {
-    PM_API_URL: endpoints.apiUrl,
-    PM_API_TOKEN_ID: endpoints.tokenId,
-    PM_API_TOKEN_SECRET: endpoints.tokenSecret,
-    PM_TLS_CA: endpoints.caFile,
-    PM_TLS_INSECURE: "false",
-    PM_NODE: endpoints.node,
-    PM_SSH_HOST: endpoints.sshHost,
-    PM_SSH_PORT: String(endpoints.sshPort),
-    PM_SSH_USER: endpoints.sshUser,
-    PM_SSH_CONFIG: endpoints.sshConfigFile,
-    PM_STORAGE: endpoints.storage,
-    PM_ISO_STORAGE: endpoints.isoStorage,
-    PM_BRIDGE: endpoints.bridge,
-    CLUSTER_ACCESS: "jump",
-    SSH_PUBLIC_KEY_FILE: endpoints.sshPublicKeyFile,
-    KUBECONFIG: join(dir, "kubeconfig"),
-  };
 }
 
 function showOnly(steps: readonly Step[], say: (line: string) => void): void {

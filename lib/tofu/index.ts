@@ -21,6 +21,7 @@ export {
   refuseShrinking,
 } from "./guards.ts";
 export { leftovers } from "./leftovers.ts";
+export { type EnvironmentOutputs, parseOutputs } from "./outputs.ts";
 export { type Plan, type PlannedAction, type PlannedChange, type PlannedVm, parsePlan } from "./plan.ts";
 export { TofuSession } from "./session.ts";
 export type { ManagedVm } from "./state.ts";

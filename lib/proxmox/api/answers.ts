@@ -11,7 +11,13 @@ export const versionAnswer = v.object({ version: v.string(), release: v.string()
 
 /** One row of GET /nodes/N/qemu. */
 export const vmsAnswer = v.array(
-  v.object({ vmid: number, name: v.optional(v.string()), status: v.string(), template: flag }),
+  v.object({
+    vmid: number,
+    name: v.optional(v.string()),
+    status: v.string(),
+    template: flag,
+    tags: v.optional(v.string(), ""),
+  }),
 );
 
 export const nodesAnswer = v.array(v.object({ node: v.string(), status: v.string() }));

@@ -1,0 +1,102 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { TaskError } from "./errors.ts";
+import { CommandError, childEnv, type RunResult, run } from "./process.ts";
+
+const TIMEOUT_MS = 60_000;
+
+interface GitOptions {
+  readonly cwd?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** git that never asks for a password: it fails instead. */
+async function git(args: readonly string[], { cwd, signal }: GitOptions = {}): Promise<RunResult> {
+  return await run("git", args, {
+    env: childEnv({ GIT_TERMINAL_PROMPT: "0", GIT_ASKPASS: "true", SSH_ASKPASS: "true", LC_ALL: "C" }),
+    timeoutMs: TIMEOUT_MS,
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+}
+
+/** What a repository has at a revision. */
+export interface RemoteRevision {
+  readonly commit: string;
+  /** The text of the file that was asked for; undefined when that revision has no such file. */
+  readonly file: string | undefined;
+}
+
+/**
+ * Check that a repository can be read, and read one file of it as it is there.
+ * @param url what `git clone` takes
+ * @param revision a branch, a tag or a commit
+ * @param path of a file in the repository
+ * @throws {TaskError} when the repository or the revision cannot be read
+ */
+export async function readRemote(
+  url: string,
+  revision: string,
+  path: string,
+  signal?: AbortSignal,
+): Promise<RemoteRevision> {
+  const cwd = await mkdtemp(join(tmpdir(), "homelab-git-"));
+  const options = { cwd, ...(signal === undefined ? {} : { signal }) };
+  try {
+    await git(["init", "--quiet", "--bare"], options);
+    await git(["fetch", "--quiet", "--depth=1", "--no-tags", "--", url, revision], options);
+    const { stdout } = await git(["rev-parse", "FETCH_HEAD"], options);
+    const shown = await git(["show", `FETCH_HEAD:${path}`], options).catch(() => undefined);
+    return { commit: stdout.trim(), file: shown?.stdout };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw unreadable(url, revision, error);
+  } finally {
+    await rm(cwd, { recursive: true, force: true });
+  }
+}
+
+/** Whether a file differs from what is committed. */
+export async function isModified(tree: string, path: string): Promise<boolean> {
+  try {
+    return (await git(["status", "--porcelain", "--", path], { cwd: tree })).stdout !== "";
+  } catch {
+    // Not a working tree (a downloaded archive): nothing is committed there.
+    return true;
+  }
+}
+
+/** Commit everything in a folder that is a repository of ours, if there is anything new. */
+export async function commitAll(folder: string, message: string, signal?: AbortSignal): Promise<void> {
+  const options = { cwd: folder, ...(signal === undefined ? {} : { signal }) };
+  await git(["init", "--quiet", "--initial-branch=main"], options);
+  await git(["add", "--all", "--force"], options);
+  if ((await git(["status", "--porcelain"], options)).stdout === "") return;
+  const author = ["-c", "user.name=homelab sandbox", "-c", "user.email=sandbox@localhost"];
+  await git([...author, "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", message], options);
+}
+
+function unreadable(url: string, revision: string, error: CommandError): TaskError {
+  const words = error.message;
+  const missing = /couldn't find remote ref|not our ref|invalid refspec/i.test(words);
+  if (error.exitCode === 127 || /git: (command )?not found/.test(words)) {
+    return new TaskError({
+      what: "Git is not installed",
+      todo: ["$ sudo apt-get install git"],
+      cause: error,
+    });
+  }
+  return new TaskError({
+    what: missing ? `${url} has no ${revision}` : `The Git repository ${url} cannot be read`,
+    why: words,
+    todo: missing
+      ? ["Set GIT_REVISION to a branch, tag or commit that is pushed", `$ git ls-remote ${url}`]
+      : [
+          "Check GIT_REPO_URL, and that this machine may read it:",
+          `$ git ls-remote ${url}`,
+          "Argo CD has to read it too: for a private repository it needs credentials of its own (argocd repo add)",
+        ],
+    cause: error,
+  });
+}

@@ -1,0 +1,34 @@
+/** Kubernetes: kubectl, the kubeconfig, kustomize, Argo CD and the repository it reads. */
+export {
+  type Application,
+  ARGO_NAMESPACE,
+  type ArgoInstallation,
+  applications,
+  argoLogin,
+  findArgo,
+  installArgo,
+  isInstalled,
+  renderBootstrap,
+  waitForArgo,
+} from "./argo.ts";
+export {
+  type ClusterEntry,
+  clusterOf,
+  k3sCredentials,
+  type Merged,
+  mergeCluster,
+  tunnelPort,
+} from "./kubeconfig.ts";
+export { readKubeconfig, updateKubeconfig } from "./kubeconfig-file.ts";
+export { Kubectl } from "./kubectl.ts";
+export { type Kustomize, kustomizeBuild } from "./kustomize.ts";
+export { makeLocalRepository } from "./local-repository.ts";
+export { type KubernetesNode, kubernetesNodes } from "./nodes.ts";
+export {
+  parseRepository,
+  REPOSITORY_FILE,
+  type RepositoryAddress,
+  readRepository,
+  writeRepository,
+} from "./repository.ts";
+export { type ClusterAccess, ClusterSession } from "./session.ts";

@@ -1,0 +1,92 @@
+import { constants } from "node:fs";
+import { chmod, copyFile, mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { TaskError } from "../errors.ts";
+import { pollUntil } from "../poll.ts";
+
+/** kubectl holds its own lock for milliseconds; one that stays is a crashed kubectl's. */
+const LOCK_PATIENCE_MS = 5000;
+
+/** The text of a kubeconfig; undefined when there is no such file. */
+export async function readKubeconfig(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new TaskError({
+      what: `The kubeconfig ${file} cannot be read`,
+      why: (error as Error).message,
+      todo: ["Set KUBECONFIG to a file that is yours"],
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Change a kubeconfig under the lock that kubectl takes, too. The file as it was is kept beside it; the new one appears
+ * complete, with mode 0600.
+ * @param change makes the new text of the old one; undefined leaves the file as it is
+ * @returns the backup's path, when there was a file before and it was changed
+ */
+export async function updateKubeconfig(
+  file: string,
+  change: (before: string | undefined) => string | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  // A link stays a link: what it points at is changed.
+  const target = await realpath(file).catch(() => file);
+  const release = await lock(target, signal);
+  try {
+    const before = await readKubeconfig(target);
+    const after = change(before);
+    if (after === undefined || after === before) return undefined;
+    const backup = before === undefined ? undefined : await keep(target);
+    const draft = `${target}.${process.pid}.new`;
+    const handle = await open(draft, "w", 0o600);
+    try {
+      await handle.writeFile(after);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, target);
+    return backup;
+  } finally {
+    await release();
+  }
+}
+
+async function keep(file: string): Promise<string> {
+  const stamp = new Date().toISOString().replace(/[:.]/g, "-");
+  const backup = `${file}.backup-${stamp}`;
+  await copyFile(file, backup, constants.COPYFILE_EXCL);
+  await chmod(backup, 0o600);
+  return backup;
+}
+
+/** @see k8s.io/client-go/tools/clientcmd: lockFile */
+async function lock(file: string, signal: AbortSignal): Promise<() => Promise<void>> {
+  const path = `${file}.lock`;
+  const patience = { timeoutMs: LOCK_PATIENCE_MS, everyMs: 100, signal };
+  return await pollUntil(
+    async () => {
+      try {
+        const handle = await open(path, "wx", 0o600);
+        await handle.close();
+        return { value: () => rm(path, { force: true }) };
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        return { pending: `${path} exists` };
+      }
+    },
+    patience,
+    (pending) =>
+      new TaskError({
+        what: `The kubeconfig ${file} is being changed by another program`,
+        why: pending,
+        todo: ["When no kubectl is running, the lock is left over and can go:", `$ rm ${path}`],
+        left: ["It was not changed"],
+      }),
+  );
+}

@@ -1,0 +1,214 @@
+import { join } from "node:path";
+import { TaskError, UsageError } from "../lib/errors.ts";
+import { isModified, readRemote } from "../lib/git.ts";
+import {
+  ARGO_NAMESPACE,
+  type ClusterSession,
+  findArgo,
+  type Kustomize,
+  kustomizeBuild,
+  makeLocalRepository,
+  parseRepository,
+  REPOSITORY_FILE,
+  type RepositoryAddress,
+  readRepository,
+  writeRepository,
+} from "../lib/k8s/index.ts";
+import { CommandError } from "../lib/process.ts";
+import { shellFrom } from "../lib/proxmox/index.ts";
+import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
+import { bootstrapDeps } from "./k8s-bootstrap.ts";
+import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
+
+export interface ArgoRequest {
+  /** The repository's folder. */
+  readonly root: string;
+  /** What GIT_REPO_URL and GIT_REVISION say; undefined keeps what stands in the working tree. */
+  readonly repoURL?: string | undefined;
+  readonly targetRevision: string;
+  /** On the sandbox: where a Git repository of its own is made, in place of a person's fork. */
+  readonly localRepository?: string | undefined;
+}
+
+export interface ArgoDeps {
+  readonly cluster: ClusterSession;
+  kustomize(control: StepControl): Promise<Kustomize>;
+}
+
+/** Where the project and the root application lie in the repository. */
+export const ARGO = join("k8s", "argo");
+
+/** Apply the project and the app of apps, which takes over from there. */
+export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps): Step[] {
+  const { localRepository } = request;
+  /** The working tree whose manifests are applied. */
+  const tree = localRepository ?? request.root;
+  let address: RepositoryAddress;
+  let manifests = "";
+  let difference = "";
+
+  return [
+    {
+      title: "Make a Git repository for the sandbox",
+      skip: () => localRepository === undefined && "your own repository is used",
+      async run({ signal }) {
+        if (localRepository !== undefined)
+          address = await makeLocalRepository(request.root, localRepository, signal);
+      },
+    },
+    {
+      title: "Compare the repository's address with the one in Git",
+      skip: () => localRepository !== undefined && "the sandbox has its own",
+      async run({ confirm, note }) {
+        address = await ownAddress(request, confirm, note);
+      },
+    },
+    {
+      title: "Check that Git gives access to the repository",
+      preview: () => ["git fetch --depth=1 GIT_REPO_URL GIT_REVISION"],
+      async run({ signal, note }) {
+        await demandPushed(tree, address, signal, note);
+      },
+    },
+    {
+      title: "Check that Argo CD is there",
+      async run({ signal }) {
+        if ((await findArgo(await cluster.kubectl(signal), { signal }))?.namespace === ARGO_NAMESPACE) return;
+        throw new TaskError({
+          what: `There is no Argo CD in the namespace ${ARGO_NAMESPACE}`,
+          todo: ["Install it first:", "$ npm run k8s-bootstrap"],
+        });
+      },
+    },
+    {
+      title: "Render the project and the root application",
+      preview: () => [`kustomize build ${ARGO}`],
+      async run(control) {
+        const { signal } = control;
+        manifests = await kustomizeBuild(await kustomize(control), join(tree, ARGO), signal);
+        difference = await (await cluster.kubectl(signal)).diff(manifests, { signal });
+      },
+    },
+    {
+      title: "Apply the project and the root application",
+      skip: () => difference === "" && "they are there as configured",
+      preview: () => [`kustomize build ${ARGO} | kubectl apply --server-side --force-conflicts -f -`],
+      async run({ signal, output }) {
+        const kubectl = await cluster.kubectl(signal);
+        try {
+          // The project `default` is Argo CD's own until ours takes it over.
+          await kubectl.apply(manifests, { signal, force: true, onLine: output });
+        } catch (error) {
+          if (!(error instanceof CommandError)) throw error;
+          throw new TaskError({
+            what: "The root application was not applied",
+            why: error.message,
+            todo: [
+              "By hand:",
+              `$ kustomize build ${ARGO} | ${kubectl.shown("apply", "--server-side", "-f", "-")}`,
+            ],
+            cause: error,
+          });
+        }
+      },
+    },
+  ];
+}
+
+/**
+ * The repository's address as it stands in the working tree; written there when the settings say otherwise and the
+ * person agrees.
+ */
+async function ownAddress(
+  { root, repoURL, targetRevision }: ArgoRequest,
+  confirm: StepControl["confirm"],
+  note: StepControl["note"],
+): Promise<RepositoryAddress> {
+  const there = await readRepository(root);
+  if (repoURL === undefined && there.repoURL.includes("CHANGEME")) {
+    throw new UsageError({
+      what: "GIT_REPO_URL is missing",
+      why: `Argo CD reads a repository of your own, and ${REPOSITORY_FILE} does not name one yet`,
+      todo: [
+        "Fork this repository, then set it in .env: GIT_REPO_URL=https://github.com/you/homelab.git",
+        "$ npm run argo",
+      ],
+    });
+  }
+  const wanted = { repoURL: repoURL ?? there.repoURL, targetRevision };
+  if (there.repoURL === wanted.repoURL && there.targetRevision === wanted.targetRevision) return wanted;
+  if (!(await confirm(`Write ${wanted.repoURL} (${wanted.targetRevision}) into ${REPOSITORY_FILE}?`))) {
+    throw new TaskError({
+      what: `${REPOSITORY_FILE} names another repository than GIT_REPO_URL`,
+      why: `It has ${there.repoURL} (${there.targetRevision}), the settings have ${wanted.repoURL} (${wanted.targetRevision})`,
+      todo: ["Set GIT_REPO_URL and GIT_REVISION to what the file has, or let the task write it"],
+      left: ["Nothing was changed"],
+    });
+  }
+  await writeRepository(root, wanted);
+  note(`${REPOSITORY_FILE} names ${wanted.repoURL} now; commit and push it: Argo CD reads what is pushed`);
+  return wanted;
+}
+
+/** What Argo CD will read has to be pushed, and has to name the same repository. */
+async function demandPushed(
+  tree: string,
+  { repoURL, targetRevision }: RepositoryAddress,
+  signal: AbortSignal,
+  note: StepControl["note"],
+): Promise<void> {
+  const { file, commit } = await readRemote(repoURL, targetRevision, REPOSITORY_FILE, signal);
+  if (file === undefined) {
+    throw new TaskError({
+      what: `${repoURL} is not a copy of this repository`,
+      why: `It has no ${REPOSITORY_FILE} at ${targetRevision} (${commit.slice(0, 10)})`,
+      todo: ["Push this repository there:", `$ git push ${repoURL} HEAD`],
+    });
+  }
+  const pushed = parseRepository(file);
+  if (pushed.repoURL === repoURL && pushed.targetRevision === targetRevision) return;
+  note(
+    [
+      `In Git, ${REPOSITORY_FILE} still has ${pushed.repoURL} (${pushed.targetRevision}): the Applications below the root use that`,
+      (await isModified(tree, REPOSITORY_FILE))
+        ? `commit and push it: git commit -m "Name our repository" ${REPOSITORY_FILE} && git push`
+        : "push what is committed: git push",
+    ].join("; "),
+  );
+}
+
+const command = defineCommand({
+  name: "argo",
+  summary: "Hand the cluster over to Argo CD: the project and the app of apps, from your repository",
+  uses: [...CLUSTER_USES, "GIT_REPO_URL", "GIT_REVISION"],
+  async run(context) {
+    const { settings, root, sandbox } = context;
+    const shell = shellFrom(settings);
+    const cluster = clusterSession(settings, shell, settings.ENV);
+    try {
+      await context.steps(argoSteps(argoRequest(settings, root, sandbox?.dir), bootstrapDeps(cluster)));
+      context.result("The root application app-of-apps is applied; npm run status shows what becomes of it", {
+        application: "app-of-apps",
+      });
+    } finally {
+      await cluster.close();
+      await shell.close();
+    }
+  },
+});
+
+/** The request that settings come to. */
+export function argoRequest(
+  settings: { readonly GIT_REPO_URL: string | undefined; readonly GIT_REVISION: string },
+  root: string,
+  sandboxDir: string | undefined,
+): ArgoRequest {
+  return {
+    root,
+    repoURL: settings.GIT_REPO_URL,
+    targetRevision: settings.GIT_REVISION,
+    localRepository: sandboxDir === undefined ? undefined : join(sandboxDir, "git", "homelab"),
+  };
+}
+
+await main(import.meta.url, command);

@@ -1,0 +1,241 @@
+import { resolve } from "node:path";
+import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
+import { TaskError } from "../lib/errors.ts";
+import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
+import { apiFrom, findTemplate, type NodeShell, shellFrom, uploadSteps } from "../lib/proxmox/index.ts";
+import type { Sandbox } from "../lib/sandbox/index.ts";
+import { defineCommand, main, type Step } from "../lib/task/index.ts";
+import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
+import { argoRequest, argoSteps } from "./argo.ts";
+import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
+import {
+  CLUSTER_USES,
+  clusterSession,
+  kubeconfigRequest,
+  kubeconfigSteps,
+  tunnelHint,
+} from "./kubeconfig.ts";
+import { applyDeps, applySteps } from "./tf-apply.ts";
+import { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, environmentRequest, templateOf } from "./tf-init.ts";
+
+export const DEPLOY_REQUIRES = [
+  ...ENVIRONMENT_REQUIRES,
+  "SSH_PUBLIC_KEY_FILE",
+] as const satisfies readonly SettingName[];
+export const DEPLOY_USES = [
+  ...ENVIRONMENT_USES,
+  ...CLUSTER_USES,
+  "GIT_REPO_URL",
+  "GIT_REVISION",
+] as const satisfies readonly SettingName[];
+
+type DeploySettings = Settings<(typeof DEPLOY_REQUIRES)[number], (typeof DEPLOY_USES)[number]>;
+
+export interface DeployRequest {
+  readonly settings: DeploySettings;
+  /** The repository's folder. */
+  readonly root: string;
+  readonly sandbox: Sandbox | undefined;
+  /** The qcow2 to make the template of, where it is not there yet. */
+  readonly image: string | undefined;
+  readonly allowReplace?: readonly string[];
+}
+
+/** What a deployment came to. */
+export interface Deployment {
+  readonly vm: EnvironmentOutputs;
+  readonly template: string;
+  readonly kubeconfig: string;
+  readonly argocd: ArgoInstallation | undefined;
+  /** The command that opens the way to the cluster, where only the node reaches it. */
+  readonly tunnel: string | undefined;
+}
+
+/** The whole way; what is already done is found and left alone. */
+export class Deploy {
+  readonly #request: DeployRequest;
+  readonly #shell: NodeShell;
+  readonly cluster: ClusterSession;
+  #vm: EnvironmentOutputs | undefined;
+  #argocd: ArgoInstallation | undefined;
+
+  constructor(request: DeployRequest) {
+    const { settings } = request;
+    this.#request = request;
+    this.#shell = shellFrom(settings);
+    this.cluster = clusterSession(settings, this.#shell, settings.ENV);
+  }
+
+  async steps(): Promise<Step[]> {
+    const { settings, root, sandbox, image, allowReplace = [] } = this.#request;
+    const shell = this.#shell;
+    const { cluster } = this;
+    const bootstrap = bootstrapDeps(cluster);
+    const apply = applySteps(
+      {
+        ...(await environmentRequest(settings, { root, sandbox })),
+        allowReplace,
+        done: ({ outputs }) => {
+          this.#vm = parseOutputs(outputs, settings.ENV);
+        },
+      },
+      applyDeps(settings),
+    );
+    const request = kubeconfigRequest(settings, { root, sandboxDir: sandbox?.dir }, () => this.#known());
+    const done = (installation: ArgoInstallation): void => {
+      this.#argocd = installation;
+    };
+    return [
+      { title: "Get the tools", run: async () => await this.#tools() },
+      {
+        title: `Template ${templateOf(settings)}`,
+        preview: () => (image === undefined ? [] : previewsOf(this.#upload(image))),
+        run: async ({ signal }) => await this.#template(signal),
+      },
+      group(`VMs of ${settings.ENV}`, apply),
+      group("Cluster", kubeconfigSteps(request, { shell, cluster })),
+      group("Argo CD", bootstrapSteps({ root, done }, bootstrap)),
+      group("Applications", argoSteps(argoRequest(settings, root, sandbox?.dir), bootstrap)),
+    ];
+  }
+
+  /** Call once the steps have ended well. */
+  async result(): Promise<Deployment> {
+    const { settings } = this.#request;
+    return {
+      vm: this.#known(),
+      template: templateOf(settings),
+      kubeconfig: settings.KUBECONFIG,
+      argocd: this.#argocd,
+      tunnel: await tunnelHint(settings, this.#shell, settings.ENV),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.cluster.close();
+    await this.#shell.close();
+  }
+
+  #known(): EnvironmentOutputs {
+    if (this.#vm === undefined) throw new Error("the VMs come before what runs on them");
+    return this.#vm;
+  }
+
+  async #tools(): Promise<Step[]> {
+    const { TOOL_GROUPS, toolSteps } = await import("../lib/toolchain/index.ts");
+    const { deploy, sandbox } = TOOL_GROUPS;
+    return toolSteps(this.#request.sandbox === undefined ? deploy : [...deploy, ...sandbox]);
+  }
+
+  async #template(signal: AbortSignal): Promise<Step[]> {
+    const { settings, image } = this.#request;
+    const name = templateOf(settings);
+    const api = apiFrom(settings);
+    const template = await findTemplate(api, name, signal).finally(() => api.close());
+    if (template !== undefined) {
+      const reason = `VM ${template.vmid} on ${template.node}`;
+      return [
+        { title: "Upload the image", skip: () => `the template is there: ${reason}`, run: async () => {} },
+      ];
+    }
+    if (image === undefined) {
+      throw new TaskError({
+        what: `There is no template ${name} on the node`,
+        why: "The VMs are clones of it",
+        todo: [
+          "Give the image it is to be made of:",
+          "$ npm run deploy -- --image FILE.qcow2",
+          "Or set IMAGE_VERSION to the name of a template that is there",
+          "If it is there, the token may not see it: it needs VM.Audit on /vms",
+        ],
+        left: ["Nothing was changed"],
+      });
+    }
+    return this.#upload(image);
+  }
+
+  #upload(image: string): Step[] {
+    const { settings } = this.#request;
+    return uploadSteps(
+      {
+        file: resolve(image),
+        name: templateOf(settings),
+        k3sVersion: settings.K3S_VERSION,
+        storage: settings.PM_STORAGE,
+        bridge: settings.PM_BRIDGE,
+      },
+      { shell: this.#shell },
+    );
+  }
+}
+
+function group(title: string, steps: readonly Step[]): Step {
+  return { title, run: async () => steps, preview: () => previewsOf(steps) };
+}
+
+function previewsOf(steps: readonly Step[]): string[] {
+  return steps.flatMap((step) => step.preview?.() ?? []);
+}
+
+/** What a person does next, in the order they want to know. */
+export function nextSteps({ vm, kubeconfig, argocd, tunnel }: Deployment, simulated: boolean): string[] {
+  const [forward, password] = argoLogin(vm.context);
+  return [
+    `VM          ${vm.name} (${vm.vmid} on ${vm.node}), ssh ${vm.user}@${vm.address}`,
+    `Kubernetes  context ${vm.context} in ${kubeconfig}`,
+    ...(tunnel === undefined
+      ? []
+      : [`  Only the node reaches it. Open the way in another terminal:`, `  $ ${tunnel}`]),
+    `  $ kubectl --kubeconfig=${kubeconfig} --context=${vm.context} get nodes`,
+    `Argo CD     ${argocd?.version ?? ""} in the namespace argocd`,
+    ...(simulated
+      ? [
+          "  Its containers are simulated here: it has no web interface, and Applications are accepted but not synced",
+        ]
+      : [`  $ ${forward}   then https://localhost:8443, user admin, password from:`, `  $ ${password}`]),
+  ];
+}
+
+/** Settings of the embedded node, for a command that has started it by itself. */
+export async function settingsFrom(sources: readonly Source[]): Promise<DeploySettings> {
+  return await loadSettings(DEPLOY_REQUIRES, DEPLOY_USES, sources);
+}
+
+const command = defineCommand({
+  name: "deploy",
+  summary: "The whole way: template, VMs, cluster, Argo CD, Applications; what is there already is kept",
+  flags: {
+    image: {
+      type: "string",
+      value: "FILE",
+      about: "the qcow2 image to make the template of, where it is not on the node yet",
+    },
+    "allow-replace": {
+      type: "string",
+      multiple: true,
+      value: "NAME",
+      about: "let the plan replace or destroy the VM of that name, with all that is on its disk",
+    },
+  },
+  requires: DEPLOY_REQUIRES,
+  uses: DEPLOY_USES,
+  async run(context) {
+    const { settings, root, sandbox, flags } = context;
+    const deploy = new Deploy({
+      settings,
+      root,
+      sandbox,
+      image: flags.image,
+      allowReplace: flags.allowReplace,
+    });
+    try {
+      await context.steps(await deploy.steps());
+      const deployment = await deploy.result();
+      context.result(nextSteps(deployment, sandbox !== undefined).join("\n"), { ...deployment });
+    } finally {
+      await deploy.close();
+    }
+  },
+});
+
+await main(import.meta.url, command);

@@ -1,0 +1,162 @@
+import { join } from "node:path";
+import { TaskError } from "../lib/errors.ts";
+import {
+  ARGO_NAMESPACE,
+  type ArgoInstallation,
+  argoLogin,
+  type ClusterSession,
+  findArgo,
+  installArgo,
+  isInstalled,
+  type Kustomize,
+  renderBootstrap,
+  waitForArgo,
+} from "../lib/k8s/index.ts";
+import { pins } from "../lib/pins.ts";
+import { shellFrom } from "../lib/proxmox/index.ts";
+import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
+import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
+
+export interface BootstrapRequest {
+  /** The repository's folder. */
+  readonly root: string;
+  /** Receives the Argo CD that runs in the end. */
+  readonly done?: (installation: ArgoInstallation) => void;
+}
+
+export interface BootstrapDeps {
+  readonly cluster: ClusterSession;
+  kustomize(control: StepControl): Promise<Kustomize>;
+  /** Path of the verified upstream manifests. */
+  upstream(control: StepControl): Promise<string>;
+}
+
+/** Where Argo CD's installation lies in the repository. */
+export const BOOTSTRAP = join("k8s", "clusters", "home", "bootstrap");
+
+/** Install Argo CD, or respect the one that is there. */
+export function bootstrapSteps({ root, done }: BootstrapRequest, deps: BootstrapDeps): Step[] {
+  const { cluster } = deps;
+  const byHand = `kustomize build ${BOOTSTRAP} | kubectl --context=${cluster.access.context} apply --server-side -f -`;
+  let existing: ArgoInstallation | undefined;
+  let manifests = "";
+  let installed = false;
+
+  const theirs = (): string | false =>
+    existing !== undefined &&
+    !existing.ours &&
+    `Argo CD ${existing.version ?? ""} is there and is left as it is`;
+
+  return [
+    {
+      title: "Look for an Argo CD in the cluster",
+      preview: () => ["kubectl get deployments --all-namespaces -l app.kubernetes.io/name=argocd-server"],
+      async run({ signal, note }) {
+        existing = await findArgo(await cluster.kubectl(signal), { signal });
+        if (existing === undefined || existing.ours) return;
+        const { namespace, version = "of unknown version" } = existing;
+        if (namespace !== ARGO_NAMESPACE) {
+          throw new TaskError({
+            what: "Another Argo CD runs in this cluster already",
+            why: `It is in the namespace ${namespace}, and two would fight over the same Applications`,
+            todo: [
+              `Use that one: move the Applications in k8s/ to the namespace ${namespace}`,
+              "Or remove it first, if nobody needs it",
+            ],
+            left: ["Nothing was changed"],
+          });
+        }
+        note(
+          `Argo CD ${version} was installed by somebody else; it is used as it is (pinned here: ${pins.argocd.version})`,
+        );
+      },
+    },
+    {
+      title: `Render Argo CD ${pins.argocd.version}`,
+      skip: theirs,
+      preview: () => [`kustomize build ${BOOTSTRAP}`],
+      async run(control) {
+        const kustomize = await deps.kustomize(control);
+        const upstream = await deps.upstream(control);
+        const { signal } = control;
+        manifests = await renderBootstrap(kustomize, join(root, BOOTSTRAP), upstream, signal);
+        installed = await isInstalled(await cluster.kubectl(signal), manifests, { signal });
+      },
+    },
+    {
+      title: `Apply Argo CD ${pins.argocd.version}`,
+      skip: () => theirs() || (installed && "it is there as configured"),
+      preview: () => [byHand],
+      async run({ signal, output }) {
+        await installArgo(await cluster.kubectl(signal), manifests, byHand, { signal, onLine: output });
+      },
+    },
+    {
+      title: "Wait until Argo CD is ready",
+      preview: () => ["kubectl -n argocd wait --for=condition=Available deployment --all"],
+      async run({ signal, output }) {
+        await waitForArgo(await cluster.kubectl(signal), { signal, onLine: output });
+        done?.(existing ?? { namespace: ARGO_NAMESPACE, version: pins.argocd.version, ours: true });
+      },
+    },
+  ];
+}
+
+/** Kustomize, helm and the upstream manifests from the toolchain. */
+export function bootstrapDeps(cluster: ClusterSession): BootstrapDeps {
+  const tool = async (
+    name: "kustomize" | "helm" | "argocd-manifests",
+    { signal, output }: Pick<StepControl, "signal" | "output">,
+  ): Promise<string> => {
+    const { ensureTool } = await import("../lib/toolchain/index.ts");
+    return (await ensureTool(name, { signal, onProgress: output })).path;
+  };
+  return {
+    cluster,
+    kustomize: async (control) => ({
+      program: await tool("kustomize", control),
+      helm: await tool("helm", control),
+    }),
+    upstream: async (control) => await tool("argocd-manifests", control),
+  };
+}
+
+const command = defineCommand({
+  name: "k8s-bootstrap",
+  summary: "Install Argo CD from its pinned, verified manifests, or respect the one that is there",
+  uses: CLUSTER_USES,
+  async run(context) {
+    const { settings, root } = context;
+    const shell = shellFrom(settings);
+    const cluster = clusterSession(settings, shell, settings.ENV);
+    let installation: ArgoInstallation | undefined;
+    try {
+      await context.steps(
+        bootstrapSteps(
+          {
+            root,
+            done: (found) => {
+              installation = found;
+            },
+          },
+          bootstrapDeps(cluster),
+        ),
+      );
+      const { version = "?" } = installation ?? {};
+      const [forward, password] = argoLogin(settings.ENV);
+      context.result(
+        [
+          `Argo CD ${version} is ready in the namespace ${ARGO_NAMESPACE}`,
+          `  Web interface  $ ${forward}   then https://localhost:8443, user admin`,
+          `  Password       $ ${password}`,
+        ].join("\n"),
+        { argocd: installation },
+      );
+    } finally {
+      await cluster.close();
+      await shell.close();
+    }
+  },
+});
+
+await main(import.meta.url, command);
