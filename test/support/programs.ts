@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Put a shell script onto a folder of PATH. */
@@ -8,6 +8,19 @@ export function writeProgram(folder: string, name: string, script: string): stri
   writeFileSync(file, `#!/bin/sh\n${script}\n`);
   chmodSync(file, 0o755);
   return file;
+}
+
+/**
+ * A folder for PATH that holds what the tasks and tests start, and nothing else: no Go, no OpenTofu of the machine's.
+ */
+export function basicPrograms(base: string): string {
+  const folder = join(base, "basic-bin");
+  mkdirSync(folder, { recursive: true });
+  for (const name of ["bash", "cat", "chmod", "env", "gzip", "sh", "sleep", "tar"]) {
+    const program = ["/usr/bin", "/bin"].map((each) => join(each, name)).find((path) => existsSync(path));
+    if (program !== undefined) symlinkSync(program, join(folder, name));
+  }
+  return folder;
 }
 
 /**

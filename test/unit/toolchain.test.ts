@@ -22,9 +22,10 @@ import {
   type Version,
   versionIn,
 } from "../../lib/toolchain/tool.ts";
-import { fakeGo, writeProgram } from "../support/programs.ts";
+import { basicPrograms, fakeGo, writeProgram } from "../support/programs.ts";
 
 const base = mkdtempSync(join(tmpdir(), "homelab-toolchain-"));
+const basics = basicPrograms(base);
 const { PATH: usualPath, HOMELAB_TOOLS: usualLimit } = process.env;
 after(() => {
   restore("PATH", usualPath);
@@ -38,7 +39,7 @@ beforeEach(() => {
   const folder = mkdtempSync(join(base, "t-"));
   cache = new ToolCache(join(folder, "cache"));
   bin = join(folder, "bin");
-  restore("PATH", `${bin}:/usr/bin:/bin`);
+  restore("PATH", `${bin}:${basics}`);
   restore("HOMELAB_TOOLS", undefined);
 });
 
