@@ -3,8 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { TaskError } from "../../errors.ts";
 import { registerSecret } from "../../secrets.ts";
+import { quoteWords } from "../quote.ts";
 import { taskLogAnswer, taskStatusAnswer, upidAnswer } from "./answers.ts";
-import { refusal, unreachable } from "./failures.ts";
+import { notTheApi, refusal, unreachable } from "./failures.ts";
 import { type TlsTrust, tlsOptions } from "./tls.ts";
 
 /** How the API is reached. */
@@ -24,6 +25,10 @@ const TIMEOUT_MS = 30_000;
 /** GET changes nothing, so a connection that broke may be tried again. */
 const GET_ATTEMPTS = 3;
 const POLL_MS = 500;
+/** The log comes fifty lines at a time unless more is asked for. */
+const LOG_LINES = 500;
+/** How a worker ends that did its work. */
+const ENDED_WELL = /^(OK|WARNINGS: \d+)$/;
 
 /** The HTTPS API of a Proxmox VE node. @see https://pve.proxmox.com/pve-docs/api-viewer/ */
 export class ProxmoxApi {
@@ -66,21 +71,28 @@ export class ProxmoxApi {
     const path = `/nodes/${encodeURIComponent(node)}/tasks/${encodeURIComponent(upid)}`;
     const lines: string[] = [];
     for (;;) {
-      const { status, exitstatus } = await this.get(`${path}/status`, taskStatusAnswer, {}, signal);
-      // The log comes fifty lines at a time unless more is asked for.
-      const fresh = await this.get(`${path}/log`, taskLogAnswer, { start: lines.length, limit: 500 }, signal);
-      for (const { t } of fresh) {
-        lines.push(t);
-        onLine?.(t);
+      const { status, exitstatus = "unknown" } = await this.get(
+        `${path}/status`,
+        taskStatusAnswer,
+        {},
+        signal,
+      );
+      for (let more = true; more; ) {
+        const page = { start: lines.length, limit: LOG_LINES };
+        const fresh = await this.get(`${path}/log`, taskLogAnswer, page, signal);
+        more = fresh.length === LOG_LINES;
+        for (const { t } of fresh) {
+          // What stands in for a log that is still empty; its first line comes in its place later.
+          if (lines.length === 0 && t === "no content") break;
+          lines.push(t);
+          onLine?.(t);
+        }
       }
       if (status === "stopped") {
-        if (exitstatus === "OK") return;
-        throw new TaskError({
-          what: `The node's task ${upid.split(":")[5]} ${upid.split(":")[6]} failed`,
-          why: [exitstatus, ...lines.slice(-5)].join("\n"),
-        });
+        if (ENDED_WELL.test(exitstatus)) return;
+        throw taskFailure(upid, exitstatus, lines);
       }
-      await sleep(POLL_MS, undefined, { ...(signal ? { signal } : {}) });
+      await pause(POLL_MS, signal);
     }
   }
 
@@ -101,17 +113,41 @@ export class ProxmoxApi {
       signal?.throwIfAborted();
       try {
         const { status, reason, body } = await this.#send(method, path, params, signal);
-        if (status >= 300) throw refusal(`${method} ${path}`, status, reason, body);
+        if (status >= 300) {
+          throw isPage(body)
+            ? notTheApi(`${method} ${path}`, `${status} ${reason}`)
+            : refusal(`${method} ${path}`, status, reason, body);
+        }
         return parseAnswer(`${method} ${path}`, schema, body);
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof TaskError) throw error;
         const { code = "" } = error as NodeJS.ErrnoException;
-        // What was never sent is safe to send again; the fate of a change that was sent is not known.
-        const again = method === "GET" ? /^(ECONNRESET|EPIPE|ETIMEDOUT)$/.test(code) : false;
-        if (!again || attempt >= GET_ATTEMPTS) throw await unreachable(url, error);
-        await sleep(200 * 2 ** attempt, undefined, { ...(signal ? { signal } : {}) });
+        const broken = /^(ECONNRESET|EPIPE|ETIMEDOUT)$/.test(code);
+        if (broken && method === "GET" && attempt < GET_ATTEMPTS) {
+          await pause(200 * 2 ** attempt, signal);
+          continue;
+        }
+        const failure = await unreachable(
+          url,
+          error,
+          broken && method !== "GET" ? `${method} ${path}` : undefined,
+        );
+        signal?.throwIfAborted();
+        throw failure;
       }
+    }
+  }
+
+  /** Asking for the certificate may fail now and work when the node is up. */
+  async #connections(): Promise<Agent> {
+    const { url, tls } = this.#access;
+    this.#agent ??= tlsOptions(url, tls).then((options) => new Agent({ keepAlive: true, ...options }));
+    try {
+      return await this.#agent;
+    } catch (error) {
+      this.#agent = undefined;
+      throw error;
     }
   }
 
@@ -122,8 +158,7 @@ export class ProxmoxApi {
     signal: AbortSignal | undefined,
   ): Promise<{ status: number; reason: string; body: string }> {
     const { url, tokenId, tokenSecret } = this.#access;
-    this.#agent ??= tlsOptions(url, this.#access.tls).then((tls) => new Agent({ keepAlive: true, ...tls }));
-    const agent = await this.#agent;
+    const agent = await this.#connections();
     const fields = Object.entries(params).map(([key, value]): [string, string] => [key, formValue(value)]);
     const form = new URLSearchParams(fields).toString();
     const inBody = method === "POST" || method === "PUT";
@@ -166,6 +201,32 @@ export interface WaitOptions {
   readonly onLine?: (line: string) => void;
 }
 
+function taskFailure(upid: string, exitstatus: string, log: readonly string[]): TaskError {
+  const [, node = "", , , , type = "", id = ""] = upid.split(":");
+  // The log ends with the same words.
+  const before = log.filter((line) => line !== `TASK ERROR: ${exitstatus}`);
+  return new TaskError({
+    what: `The node's task ${type} ${id} failed`,
+    why: [exitstatus, ...before.slice(-5)].join("\n"),
+    todo: [
+      "Its whole log, on the node:",
+      `$ ${quoteWords(["pvesh", "get", `/nodes/${node}/tasks/${upid}/log`])}`,
+    ],
+  });
+}
+
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(ms, undefined, { ...(signal ? { signal } : {}) }).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw error;
+  });
+}
+
+/** The API answers in JSON, or with an empty body. */
+function isPage(body: string): boolean {
+  return /^\s*<(!doctype|html)/i.test(body);
+}
+
 function formValue(value: string | number | boolean): string {
   return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
 }
@@ -179,11 +240,7 @@ function parseAnswer<Schema extends v.GenericSchema>(
   try {
     ({ data } = JSON.parse(body) as { data: unknown });
   } catch {
-    throw new TaskError({
-      what: `${call}: what answered is not the Proxmox API`,
-      why: body.slice(0, 200),
-      todo: ["A proxy in between may answer in its place: use the node's own address as PM_API_URL"],
-    });
+    throw notTheApi(call, body.trim().slice(0, 200) || "The answer is empty");
   }
   const result = v.safeParse(schema, data);
   if (result.success) return result.output;

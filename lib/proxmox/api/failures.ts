@@ -1,5 +1,5 @@
 import { messageOf, TaskError } from "../../errors.ts";
-import { FingerprintError, shownCertificate } from "./tls.ts";
+import { CaFileError, FingerprintError, shownCertificate } from "./tls.ts";
 
 /** The API refused a call, in its own words. */
 export class ApiFailure extends TaskError {
@@ -9,6 +9,17 @@ export class ApiFailure extends TaskError {
   constructor(status: number, failure: ConstructorParameters<typeof TaskError>[0]) {
     super(failure);
     this.status = status;
+  }
+
+  override withLeft(lines: readonly string[]): ApiFailure {
+    const { status, what, why, todo, left, cause } = this;
+    return new ApiFailure(status, {
+      what,
+      ...(why === undefined ? {} : { why }),
+      todo,
+      left: [...left, ...lines],
+      cause,
+    });
   }
 }
 
@@ -63,10 +74,30 @@ export function refusal(call: string, status: number, reason: string, body: stri
   return new ApiFailure(status, { what, why: words });
 }
 
-/** Why no answer came at all, and what to do about it. */
-export async function unreachable(url: URL, error: unknown): Promise<TaskError> {
+/** Something else answered in the node's place. */
+export function notTheApi(call: string, why: string): TaskError {
+  return new TaskError({
+    what: `${call}: what answered is not the Proxmox API`,
+    why,
+    todo: ["A proxy in between may answer in its place: use the node's own address as PM_API_URL"],
+  });
+}
+
+/**
+ * Why no answer came at all, and what to do about it.
+ * @param change the call, when it may have been carried out all the same
+ */
+export async function unreachable(url: URL, error: unknown, change?: string): Promise<TaskError> {
   const { code = "" } = error as NodeJS.ErrnoException;
   const what = `The Proxmox API at ${url.origin} cannot be used`;
+  if (error instanceof CaFileError) {
+    return new TaskError({
+      what,
+      why: error.message,
+      todo: ["Name the node's CA with PM_TLS_CA; it is /etc/pve/pve-root-ca.pem there"],
+      cause: error,
+    });
+  }
   if (error instanceof FingerprintError) {
     return new TaskError({
       what,
@@ -122,11 +153,16 @@ export async function unreachable(url: URL, error: unknown): Promise<TaskError> 
     EHOSTUNREACH: "There is no route to it",
     ENETUNREACH: "There is no route to it",
     ECONNRESET: "It closed the connection",
+    EPIPE: "It closed the connection",
+    EPROTO: "It does not speak HTTPS",
   };
   return new TaskError({
     what,
     why: reasons[code] ?? messageOf(error),
     todo: [
+      ...(change === undefined
+        ? []
+        : [`Whether it has carried out ${change} is not known: look at the node's list of tasks`]),
       "Check PM_API_URL, and that this machine reaches it:",
       `$ curl -k ${url.origin}`,
       "Without a node, try --sandbox",

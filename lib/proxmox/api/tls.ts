@@ -1,5 +1,8 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { connect, type PeerCertificate, rootCertificates, type SecureContextOptions } from "node:tls";
+import { messageOf } from "../../errors.ts";
 
 /** How the node's certificate is verified. */
 export interface TlsTrust {
@@ -29,6 +32,11 @@ export class FingerprintError extends Error {
   }
 }
 
+/** The file with the CA is of no use. */
+export class CaFileError extends Error {
+  override readonly name = "CaFileError";
+}
+
 /**
  * The TLS options for a node.
  * @param trust how its certificate is verified
@@ -48,8 +56,20 @@ export async function tlsOptions(url: URL, trust: TlsTrust): Promise<TlsOptions>
         fingerprint256 === fingerprint ? undefined : new FingerprintError(fingerprint256),
     };
   }
-  if (trust.caFile !== undefined) return { ca: [...rootCertificates, readFileSync(trust.caFile, "utf8")] };
+  if (trust.caFile !== undefined) return { ca: [...rootCertificates, authorityIn(trust.caFile)] };
   return {};
+}
+
+function authorityIn(file: string): string {
+  try {
+    const pem = readFileSync(file, "utf8");
+    // Node.js takes a text without any sound certificate in it, and then trusts nobody.
+    if (!pem.includes("-----BEGIN CERTIFICATE-----")) throw new Error("it holds no PEM certificate");
+    new X509Certificate(pem);
+    return pem;
+  } catch (error) {
+    throw new CaFileError(`The CA file ${file} cannot be used: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** A certificate as a server shows it. */
@@ -62,7 +82,9 @@ export interface ShownCertificate {
 export async function shownCertificate(url: URL, timeoutMs = 10_000): Promise<ShownCertificate> {
   return await new Promise((resolve, reject) => {
     const host = url.hostname.replace(/^\[|\]$/g, "");
-    const socket = connect({ host, port: Number(url.port || 443), rejectUnauthorized: false }, () => {
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    const port = Number(url.port || 443);
+    const socket = connect({ host, port, ...name, rejectUnauthorized: false }, () => {
       const { raw, fingerprint256 } = socket.getPeerCertificate();
       const lines = raw.toString("base64").match(/.{1,64}/g) ?? [];
       socket.destroy();
@@ -71,7 +93,9 @@ export async function shownCertificate(url: URL, timeoutMs = 10_000): Promise<Sh
         fingerprint: fingerprint256,
       });
     });
-    socket.setTimeout(timeoutMs, () => socket.destroy(new Error("no answer")));
+    socket.setTimeout(timeoutMs, () =>
+      socket.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })),
+    );
     socket.once("error", reject);
   });
 }
