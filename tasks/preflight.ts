@@ -211,9 +211,21 @@ const command = defineCommand({
   readOnly: true,
   async run(context) {
     const { root, sources } = context;
-    const checks = preflightChecks({ root, sources });
+    let skipped = 0;
+    const checks = preflightChecks({ root, sources }).map((check) => ({
+      ...check,
+      skip: async () => {
+        const reason = (await check.skip?.()) ?? false;
+        if (reason !== false) skipped += 1;
+        return reason;
+      },
+    }));
     await context.steps([{ title: "Check", parallel: true, run: async () => checks }]);
-    context.result(`All ${checks.length} checks passed`, { checks: checks.length });
+    const passed = checks.length - skipped;
+    context.result(`${passed} checks passed${skipped > 0 ? `, ${skipped} skipped` : ""}`, {
+      passed,
+      skipped,
+    });
   },
 });
 
