@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { CommandError, type RunOptions } from "../process.ts";
 import type { NodeShell } from "./ssh.ts";
 
@@ -50,15 +51,19 @@ export class Qm {
     const { stdout } = await this.#shell.run(["qm", "config", String(vmid)], options);
     const rows = stdout.split("\n").flatMap((line): [string, string][] => {
       const [, key, value = ""] = /^([a-z0-9_]+): (.*)$/.exec(line) ?? [];
-      return key === undefined ? [] : [[key, key === "description" ? decodeURIComponent(value) : value]];
+      return key === undefined ? [] : [[key, key === "description" ? decoded(value) : value]];
     });
     return Object.fromEntries(rows);
   }
 
-  /** @throws {VmidTakenError} when somebody else was quicker */
-  async create(plan: TemplatePlan, options: RunOptions = {}): Promise<void> {
+  /**
+   * Create the VM, without a disk.
+   * @param mark its notes for now, by which its maker knows it again
+   * @throws {VmidTakenError} when somebody else was quicker
+   */
+  async create(plan: TemplatePlan, mark: string, options: RunOptions = {}): Promise<void> {
     try {
-      await this.#shell.run(createWords(plan), options);
+      await this.#shell.run([...createWords(plan), "--description", mark], options);
     } catch (error) {
       if (error instanceof CommandError && /already exists/.test(error.stderr))
         throw new VmidTakenError(plan.vmid);
@@ -79,12 +84,33 @@ export class Qm {
     await this.#shell.run(["qm", "template", String(vmid)], options);
   }
 
-  /** Remove a VM and its disks. */
-  async destroy(vmid: Vmid, options: RunOptions = {}): Promise<void> {
-    await this.#shell.run(
-      ["qm", "destroy", String(vmid), "--purge", "1", "--destroy-unreferenced-disks", "1"],
-      options,
-    );
+  /** Remove a VM and its disks. An import whose SSH connection is gone goes on and holds the VM's lock: wait for it. */
+  async destroy(vmid: Vmid, { patienceMs = 300_000, ...options }: DestroyOptions = {}): Promise<void> {
+    const words = ["qm", "destroy", String(vmid), "--purge", "1", "--destroy-unreferenced-disks", "1"];
+    for (const deadline = Date.now() + patienceMs; ; ) {
+      try {
+        await this.#shell.run(words, options);
+        return;
+      } catch (error) {
+        const locked = error instanceof CommandError && /can't lock file|VM is locked/.test(error.stderr);
+        if (!locked || Date.now() >= deadline) throw error;
+        await sleep(Math.min(1000, patienceMs), undefined, options.signal ? { signal: options.signal } : {});
+      }
+    }
+  }
+}
+
+export interface DestroyOptions extends RunOptions {
+  /** Milliseconds to wait for a lock that somebody else holds. */
+  readonly patienceMs?: number;
+}
+
+/** `qm` shows notes in one line, percent-encoded. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

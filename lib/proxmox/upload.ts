@@ -1,13 +1,21 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
-import { stat, writeFile } from "node:fs/promises";
-import { TaskError } from "../errors.ts";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import type { Writable } from "node:stream";
+import { InterruptedError, messageOf, TaskError } from "../errors.ts";
 import { formatImageName, parseImageName } from "../image-name.ts";
-import { CommandError, start } from "../process.ts";
+import { CommandError, childEnv, start } from "../process.ts";
 import { formatBytes, transferLine } from "../progress.ts";
 import type { Step, StepControl } from "../task/index.ts";
-import { type ImageMetadata, imageMetadata, parseNotes, renderNotes } from "./image-metadata.ts";
+import {
+  type ImageMetadata,
+  imageMetadata,
+  parseMetadata,
+  parseNotes,
+  renderMetadata,
+  renderNotes,
+} from "./image-metadata.ts";
 import { inspectQcow2, type Qcow2 } from "./qcow2.ts";
 import {
   cloudInitWords,
@@ -20,7 +28,7 @@ import {
   VmidTakenError,
 } from "./qm.ts";
 import { quoteWords } from "./quote.ts";
-import type { NodeShell } from "./ssh.ts";
+import type { NodeShell, SshTarget } from "./ssh.ts";
 import { demandSpace, storages } from "./storage.ts";
 
 /** What is to become a template. */
@@ -48,14 +56,16 @@ const VMID_ATTEMPTS = 5;
 
 /** Turn a qcow2 image into a template: check, send, verify, import. Whatever fails, what was made is removed again. */
 export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps): Step[] {
-  const { file, name, storage, bridge } = request;
+  const { file, name, storage } = request;
   parseImageName(name);
   const qm = new Qm(shell);
-  const remote = `${FOLDER}/homelab-${name}-${process.pid}.qcow2`;
+  // Nobody can guess it: in a folder that all may write to, and beside another upload of the same name.
+  const remote = `${FOLDER}/homelab-${name}-${randomBytes(6).toString("hex")}.qcow2`;
   let image: Qcow2;
   let sha256 = "";
   let existing: ImageMetadata | undefined;
-  let plan: TemplatePlan;
+  let made: ImageMetadata | undefined;
+  let plan: TemplatePlan = { ...previewPlan(request), imagePath: remote };
 
   const isThere = (): string | false => existing !== undefined && "the template is there already";
   /** Whatever goes wrong from here on, people can go on by hand. */
@@ -63,14 +73,23 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
     try {
       return await action();
     } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      throw new TaskError({ what, why: error.message, todo: manualSteps(request, plan), cause: error });
+      if (error instanceof InterruptedError) throw error;
+      const told =
+        error instanceof TaskError ? error : new TaskError({ what, why: messageOf(error), cause: error });
+      const { why, todo, left } = told;
+      throw new TaskError({
+        what: told.what,
+        ...(why === undefined ? {} : { why }),
+        todo: [...todo, ...manualSteps(request, plan, shell.target)],
+        left,
+        cause: error,
+      });
     }
   };
 
   return [
     {
-      title: `Check ${file}`,
+      title: `Check ${printable(file)}`,
       async run({ note }) {
         image = await inspectQcow2(file);
         note(`${formatBytes(image.fileSize)}, a disk of ${formatBytes(image.virtualSize)} for the guest`);
@@ -78,10 +97,10 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
     },
     {
       title: `Check the node (${shell.target.user}@${shell.target.host})`,
-      preview: () => ["pveversion", "pvesm status", "qm list"],
+      preview: () => ["pveversion", "qm list", "pvesm status", `df ${FOLDER}`],
       async run({ signal }) {
         await shell.run(["pveversion"], { signal });
-        existing = await sameTemplate(qm, request, signal, () => hashFile(file, signal));
+        existing = await sameTemplate(qm, name, signal, () => hashFile(file, signal));
         if (existing !== undefined) return;
         demandSpace(await storages(shell, { signal }), storage, image.virtualSize);
         const { stdout } = await shell.run(["df", "-B1", "--output=avail", FOLDER], { signal });
@@ -90,6 +109,7 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
           throw new TaskError({
             what: `${FOLDER} on the node is too full`,
             why: `${formatBytes(image.fileSize)} are needed for the transfer, ${formatBytes(free)} are free`,
+            todo: ["Free some space there; what is in it:", `$ ls -l ${FOLDER}`],
           });
         }
       },
@@ -103,7 +123,9 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
           `${remote} removed from the node`,
           async () => void (await shell.run(["rm", "-f", remote])),
         );
-        sha256 = await send(shell, file, remote, image.fileSize, control);
+        await byHand("The image was not sent", async () => {
+          sha256 = await send(shell, file, remote, image.fileSize, control);
+        });
       },
     },
     {
@@ -111,55 +133,59 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       skip: isThere,
       preview: () => [`sha256sum ${remote}`],
       async run({ signal }) {
-        const { stdout } = await shell.run(["sha256sum", remote], { signal });
-        const arrived = stdout.split(" ")[0];
-        if (arrived === sha256) return;
-        throw new TaskError({
-          what: "The image was damaged on its way",
-          why: `sha256 here ${sha256}, on the node ${arrived}`,
-          todo: ["Run it again; if it happens again, check the network and the node's disk and memory"],
+        await byHand("The image was not compared", async () => {
+          const { stdout } = await shell.run(["sha256sum", remote], { signal });
+          const arrived = stdout.split(" ")[0];
+          if (arrived === sha256) return;
+          throw new TaskError({
+            what: "The image was damaged on its way",
+            why: `sha256 here ${sha256}, on the node ${arrived}`,
+            todo: ["Run it again; if it happens again, check the network and the node's disk and memory"],
+          });
         });
       },
     },
     {
       title: "Create the VM",
       skip: isThere,
-      preview: () => [quoteWords(createWords({ ...previewPlan(request), imagePath: remote }))],
+      preview: () => [quoteWords(createWords(plan))],
       async run(control) {
-        plan = { vmid: parseVmid(100), name, storage, bridge, imagePath: remote, notes: "" };
         await byHand("The VM was not created", async () => {
-          plan = await createFree(qm, plan, control.signal);
+          // Sending takes minutes: somebody may have taken the name in the meantime.
+          await sameTemplate(qm, name, control.signal);
+          plan = await createFree(qm, plan, control);
+          await demandFirst(qm, plan, control.signal);
         });
-        const { vmid } = plan;
-        control.undo(`VM ${vmid} removed`, async () => await qm.destroy(vmid));
       },
     },
     {
       title: "Import the disk",
       skip: isThere,
+      preview: () => [quoteWords(importWords(plan))],
       async run({ signal, output }) {
         await byHand("The disk was not imported", async () => {
           await qm.importImage(plan, { signal, onLine: output });
+          await demandImported(qm, plan.vmid, image, signal);
         });
-        await demandImported(qm, plan.vmid, image, signal);
       },
     },
     {
       title: "Add the cloud-init drive and the notes",
       skip: isThere,
+      preview: () => [quoteWords(cloudInitWords({ ...plan, notes: `Golden image ${name}, …` }))],
       async run({ signal }) {
         const builtAt = (await stat(file)).mtime;
         const { k3sVersion } = request;
         const bytes = image.fileSize;
-        existing = imageMetadata({ name, k3sVersion, builtAt, path: file, bytes, vmid: plan.vmid, sha256 });
-        plan = { ...plan, notes: renderNotes(existing) };
-        existing = undefined;
+        made = imageMetadata({ name, k3sVersion, builtAt, path: file, bytes, vmid: plan.vmid, sha256 });
+        plan = { ...plan, notes: renderNotes(made) };
         await byHand("The VM was not configured", async () => await qm.addCloudInit(plan, { signal }));
       },
     },
     {
       title: "Turn it into a template",
       skip: isThere,
+      preview: () => [quoteWords(["qm", "template", String(plan.vmid)])],
       async run({ signal }) {
         await byHand(
           "The VM was not turned into a template",
@@ -169,32 +195,66 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
     },
     {
       title: "Remove the transferred file and write the metadata",
+      preview: () => [`rm -f ${remote}`],
       async run({ signal, note }) {
         if (existing === undefined) await shell.run(["rm", "-f", remote], { signal });
-        const metadata = existing ?? parseNotes(plan.notes);
+        const metadata = existing ?? made;
         if (metadata === undefined) return;
-        await writeFile(`${file}.json`, `${JSON.stringify(metadata, undefined, 2)}\n`);
-        note(
-          `Template ${name} has number ${metadata.template_id}; its metadata are in its notes and ${file}.json`,
-        );
+        const kept = await keepMetadata(`${file}.json`, metadata);
+        note(`Template ${name} has number ${metadata.template_id}; its metadata are in its notes${kept}`);
         done?.(metadata);
       },
     },
   ];
 }
 
+/**
+ * Write the metadata beside the image. The template is there by now: a folder that cannot be written to, or a file of
+ * somebody else, does not undo it.
+ * @returns the rest of a sentence that begins "its metadata are in its notes"
+ */
+async function keepMetadata(path: string, metadata: ImageMetadata): Promise<string> {
+  const shown = printable(path);
+  try {
+    const text = renderMetadata(metadata);
+    const before = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    if (before !== undefined && parseMetadata(before) === undefined)
+      return ` alone: ${shown} holds something else and was left as it is`;
+    if (before !== text) await writeFile(path, text);
+    return ` and ${shown}`;
+  } catch (error) {
+    return ` alone: ${shown} could not be written (${messageOf(error)})`;
+  }
+}
+
 /** The commands with which a person does the same by hand. */
-export function manualSteps(request: UploadRequest, plan: TemplatePlan = previewPlan(request)): string[] {
+export function manualSteps(
+  request: UploadRequest,
+  plan: TemplatePlan = previewPlan(request),
+  target: SshTarget = { host: "NODE", user: "root", port: 22 },
+): string[] {
   const path = `${FOLDER}/${request.name}.qcow2`;
   const byHand = { ...plan, imagePath: path, notes: `Golden image ${request.name}` };
+  const { host, user, port, configFile } = target;
+  const options = (flag: string): string[] => [
+    ...(configFile === undefined ? [] : ["-F", configFile]),
+    ...(port === 22 ? [] : [flag, String(port)]),
+  ];
+  const place = `${user}@${host.includes(":") ? `[${host}]` : host}:${path}`;
   return [
-    "Or do it by hand:",
-    `$ scp ${quoteWords([request.file])} root@NODE:${path}`,
+    "Or do it by hand, first here:",
+    `$ ${quoteWords(["scp", ...options("-P"), request.file, place])}`,
+    `$ ${quoteWords(["ssh", ...options("-p"), `${user}@${host}`])}`,
+    "Then on the node:",
     ...[
       createWords(byHand),
       importWords(byHand),
       cloudInitWords(byHand),
       ["qm", "template", String(plan.vmid)],
+      ["rm", path],
     ].map((words) => `$ ${quoteWords(words)}`),
   ];
 }
@@ -203,22 +263,29 @@ function previewPlan({ name, storage, bridge }: UploadRequest): TemplatePlan {
   return { vmid: parseVmid(9000), name, storage, bridge, imagePath: `${FOLDER}/${name}.qcow2`, notes: "" };
 }
 
+/** A path in one line: a file's name may hold line breaks. */
+function printable(path: string): string {
+  return path.replace(/\p{Cc}/gu, (char) => JSON.stringify(char).slice(1, -1));
+}
+
 /**
  * The template's metadata, when it is there and was made from the very same image.
+ * @param hash of the image; without it every template of the name is somebody else's
  * @throws {TaskError} when the name is taken by something else
  */
 async function sameTemplate(
   qm: Qm,
-  { name }: UploadRequest,
+  name: string,
   signal: AbortSignal,
-  hash: () => Promise<string>,
+  hash?: () => Promise<string>,
 ): Promise<ImageMetadata | undefined> {
   const vms = await qm.list({ signal });
   const taken = vms.find((vm) => vm.name === name);
   if (taken === undefined) return undefined;
   const config = await qm.config(taken.vmid, { signal });
   const metadata = parseNotes(config.description ?? "");
-  if (config.template === "1" && metadata?.qcow2_sha256 === (await hash())) return metadata;
+  if (config.template === "1" && metadata !== undefined && metadata.qcow2_sha256 === (await hash?.()))
+    return metadata;
   const free = nextName(
     name,
     vms.map((vm) => vm.name),
@@ -240,16 +307,44 @@ function nextName(name: string, taken: readonly string[]): string {
 }
 
 /** A number is not reserved by asking for it: when somebody else is quicker, the next one is taken. */
-async function createFree(qm: Qm, plan: TemplatePlan, signal: AbortSignal): Promise<TemplatePlan> {
+async function createFree(qm: Qm, plan: TemplatePlan, control: StepControl): Promise<TemplatePlan> {
+  const { signal, undo } = control;
   for (let attempt = 1; ; attempt += 1) {
     const vmid: Vmid = await qm.nextId({ signal });
+    const mark = `Being uploaded by homelab (${randomBytes(8).toString("hex")})`;
     try {
-      await qm.create({ ...plan, vmid }, { signal });
-      return { ...plan, vmid };
+      // It is short and is not cut off: nobody would know whether there is a VM now.
+      await qm.create({ ...plan, vmid }, mark);
     } catch (error) {
-      if (!(error instanceof VmidTakenError) || attempt === VMID_ATTEMPTS) throw error;
+      if (error instanceof VmidTakenError) {
+        if (attempt === VMID_ATTEMPTS) throw error;
+        continue;
+      }
+      // The connection may have broken when the node was done. Only a VM that bears our mark is ours.
+      const isOurs = async (): Promise<boolean> =>
+        (await qm.list()).some((vm) => vm.vmid === vmid) && (await qm.config(vmid)).description === mark;
+      if (await isOurs().catch(() => true)) {
+        undo(`VM ${vmid} removed`, async () => {
+          if (await isOurs()) await qm.destroy(vmid);
+        });
+      }
+      throw error;
     }
+    undo(`VM ${vmid} removed`, async () => await qm.destroy(vmid));
+    signal.throwIfAborted();
+    return { ...plan, vmid };
   }
+}
+
+/** Two uploads of one name at the same time: the VM with the lower number stays. */
+async function demandFirst(qm: Qm, { name, vmid }: TemplatePlan, signal: AbortSignal): Promise<void> {
+  const other = (await qm.list({ signal })).find((vm) => vm.name === name && vm.vmid < vmid);
+  if (other === undefined) return;
+  throw new TaskError({
+    what: `The name ${name} is taken on the node`,
+    why: `VM ${other.vmid} got it while we were at work`,
+    todo: ["Wait for the other upload, then run it again"],
+  });
 }
 
 /** `qm` can end with 0 though the import failed: the configuration tells. */
@@ -278,36 +373,46 @@ async function send(
   { output, signal }: StepControl,
 ): Promise<string> {
   const ssh = await shell.command(["--", `umask 077; cat > ${quoteWords([remote])}`]);
-  const child = start(ssh.file, ssh.args, { signal });
+  const child = start(ssh.file, ssh.args, { signal, env: childEnv({ LC_ALL: "C" }) });
+  const ended = child.then((result) => result);
   const hash = createHash("sha256");
   const started = performance.now();
   let bytes = 0;
   let said = started;
-  const ended = child.then((result) => result);
   try {
     for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal })) {
+      // It has ended before its time: its own words say why.
+      if (child.stdin.destroyed) break;
       const data = chunk as Buffer;
       hash.update(data);
       bytes += data.length;
-      if (!child.stdin.write(data)) await Promise.race([once(child.stdin, "drain"), ended]);
-      if (child.exitCode !== null && child.stdin.destroyed) break;
+      if (!child.stdin.write(data)) await roomIn(child.stdin, ended);
       if (performance.now() - said < 200) continue;
       said = performance.now();
       output(transferLine({ bytes, total, seconds: (said - started) / 1000 }));
     }
   } finally {
     child.stdin.end();
+    // What is undone next must not meet a transfer that is still under way.
+    await ended;
   }
   const result = await ended;
   signal.throwIfAborted();
-  if (result.exitCode !== 0) {
-    throw new TaskError({
-      what: "The image was not sent",
-      why: result.stderr.trim() || `ssh ended with exit code ${result.exitCode} after ${formatBytes(bytes)}`,
-      todo: ["Check the connection to the node and its free space, then run it again"],
-    });
-  }
+  if (result.exitCode !== 0) throw shell.failureOf(new CommandError(ssh.file, ssh.args, result));
   return hash.digest("hex");
+}
+
+/** Wait until a stream takes more, or never will. */
+async function roomIn(stream: Writable, ended: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  const { signal } = done;
+  try {
+    await Promise.race([once(stream, "drain", { signal }), once(stream, "close", { signal }), ended]);
+  } catch {
+    // The program at the other end is gone, which shows in how it ended.
+  } finally {
+    done.abort();
+  }
 }
 
 async function hashFile(file: string, signal: AbortSignal): Promise<string> {
