@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -14,7 +15,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { TaskError } from "../../lib/errors.ts";
-import { ensureTool, locateTool, ToolCache } from "../../lib/toolchain/index.ts";
+import { ensureTool, locateTool, providerMirror, ToolCache } from "../../lib/toolchain/index.ts";
 import {
   currentPlatform,
   formatVersion,
@@ -245,6 +246,46 @@ test("what killed processes left in the work folder is removed, even if it is re
   await ensureTool("kwok", { cache, recipe });
   assert.deepEqual(readdirSync(join(cache.dir, "work")), [basename(mine)]);
 });
+
+test("OpenTofu's mirror holds the provider under its own name, also when several ask at once", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const mirrors = await Promise.all([1, 2, 3].map(async () => await providerMirror({ cache, recipe })));
+  const [mirror] = mirrors;
+  assert.ok(mirror);
+  for (const other of mirrors) assert.deepEqual(other, mirror);
+  const { os, arch } = currentPlatform();
+  const files = filesIn(mirror.dir);
+  assert.deepEqual(
+    files.map((file) => file.replace(/^[^/]+\/bpg/, "bpg")),
+    [`bpg/proxmox/1.2.3/${os}_${arch}/terraform-provider-proxmox_v1.2.3`, "tofu.rc"],
+  );
+  assert.match(readFileSync(join(mirror.dir, files[0] ?? ""), "utf8"), /echo built/);
+  const config = readFileSync(mirror.cliConfigFile, "utf8");
+  assert.match(config, new RegExp(`path += "${mirror.dir}"`));
+  const [, source] = /include = \["(.*)"\]/.exec(config) ?? [];
+  assert.ok(config.includes(`exclude = ["${source}"]`), "no other way to the same provider");
+  assert.ok(files[0]?.startsWith(`${source}/`));
+});
+
+test("OpenTofu's mirror takes a released provider as the archive it is", async () => {
+  const { work } = await cache.workDir("provider-proxmox");
+  const file = join(work, "provider.zip");
+  writeFileSync(file, "zip");
+  await cache.install("provider-proxmox", recipe, currentPlatform(), { work, file, source: "download" });
+  const { dir } = await providerMirror({ cache, recipe });
+  const { os, arch } = currentPlatform();
+  assert.deepEqual(
+    filesIn(dir).map((path) => basename(path)),
+    [`terraform-provider-proxmox_1.2.3_${os}_${arch}.zip`, "tofu.rc"],
+  );
+});
+
+/** The files below a folder, by their paths there. */
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((path) => statSync(join(folder, path)).isFile())
+    .sort();
+}
 
 function cards(): unknown[] {
   const folder = join(cache.dir, "tools", "kwok");
