@@ -42,7 +42,7 @@ function assertRestored({ stdout }: Ended): void {
   );
 }
 
-describe("on a terminal", { skip: NO_TERMINAL }, () => {
+describe("on a terminal", { skip: NO_TERMINAL, concurrency: 2 }, () => {
   test("the list is drawn, notes follow it, and the result comes last", async () => {
     const ended = await start(`${NODE} ${TRY_OUT} done`).ended;
     assert.equal(ended.code, 0);
