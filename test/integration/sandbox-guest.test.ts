@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -440,6 +448,25 @@ describe("the cluster of the VMs", () => {
     );
     await sandbox.stop();
     await start();
+    await trust(FIRST);
+    await k3sIsActive(FIRST);
+  });
+
+  test("fails in words when a program does, leaves nothing running, and comes up once it can", async () => {
+    await power("stop", FIRST.vmid);
+    renameSync(join(dir, "cluster/etcd"), join(dir, "cluster/kept"));
+    writeFileSync(join(dir, "cluster/etcd"), "no directory");
+    await power("start", FIRST.vmid);
+    await trust(FIRST);
+    await until("k3s", async () =>
+      assert.equal((await onGuest(FIRST, "systemctl is-active k3s")).stdout, "failed\n"),
+    );
+    assert.match(await say(FIRST, "sudo journalctl -u k3s -n 1"), /k3s failed: etcd ended:/);
+    assert.deepEqual(programs(), []);
+    rmSync(join(dir, "cluster/etcd"));
+    renameSync(join(dir, "cluster/kept"), join(dir, "cluster/etcd"));
+    await power("stop", FIRST.vmid);
+    await power("start", FIRST.vmid);
     await trust(FIRST);
     await k3sIsActive(FIRST);
   });

@@ -1,6 +1,13 @@
 import { Agent, request } from "node:https";
 import type { Pair } from "../x509.ts";
 
+interface CallOptions {
+  /** Of the body: what follows "application/". */
+  readonly type?: string;
+  readonly object?: unknown;
+  readonly timeoutMs?: number;
+}
+
 /** The few calls with which the sandbox plays kubelet and k3s: nodes, the storage class and its volumes. */
 export class KubernetesClient {
   readonly #port: number;
@@ -11,10 +18,10 @@ export class KubernetesClient {
     this.#agent = new Agent({ ca: ca.cert, cert: client.cert, key: client.key, keepAlive: true });
   }
 
-  /** Whether the API server says it is ready. */
+  /** Whether the API server says it is ready. While it starts it takes connections, and answers nothing. */
   async ready(): Promise<boolean> {
     try {
-      return (await this.#call("GET", "/readyz")).status === 200;
+      return (await this.#call("GET", "/readyz", { timeoutMs: 1000 })).status === 200;
     } catch {
       return false;
     }
@@ -30,13 +37,16 @@ export class KubernetesClient {
   /** Create or change an object by server-side apply. */
   async apply(path: string, object: Readonly<Record<string, unknown>>): Promise<void> {
     const query = "?fieldManager=k3s&force=true";
-    const { status, body } = await this.#call("PATCH", `${path}${query}`, "apply-patch+yaml", object);
+    const { status, body } = await this.#call("PATCH", `${path}${query}`, {
+      type: "apply-patch+yaml",
+      object,
+    });
     if (status >= 300) throw new Error(`${path}: ${status} ${body}`);
   }
 
   /** Change some members of an object; null removes one. An object that is gone is no error. */
   async merge(path: string, change: Readonly<Record<string, unknown>>): Promise<void> {
-    const { status, body } = await this.#call("PATCH", path, "merge-patch+json", change);
+    const { status, body } = await this.#call("PATCH", path, { type: "merge-patch+json", object: change });
     if (status >= 300 && status !== 404) throw new Error(`${path}: ${status} ${body}`);
   }
 
@@ -53,8 +63,7 @@ export class KubernetesClient {
   async #call(
     method: string,
     path: string,
-    type = "json",
-    object?: unknown,
+    { type = "json", object, timeoutMs = 10_000 }: CallOptions = {},
   ): Promise<{ status: number; body: string }> {
     return await new Promise((resolve, reject) => {
       const outgoing = request(
@@ -64,7 +73,7 @@ export class KubernetesClient {
           method,
           path,
           agent: this.#agent,
-          timeout: 10_000,
+          signal: AbortSignal.timeout(timeoutMs),
           headers: { "content-type": `application/${type}` },
         },
         (answer) => {
@@ -77,7 +86,6 @@ export class KubernetesClient {
           answer.on("error", reject);
         },
       );
-      outgoing.on("timeout", () => outgoing.destroy(new Error("no answer")));
       outgoing.on("error", reject);
       outgoing.end(object === undefined ? undefined : JSON.stringify(object));
     });

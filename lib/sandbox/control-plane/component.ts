@@ -44,12 +44,12 @@ export class Component {
     }
   }
 
-  /** End it, in order if it lets itself. */
-  async stop(): Promise<void> {
+  /** End it, in order if it lets itself, or at once with SIGKILL. */
+  async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     if (this.running) {
-      child.kill("SIGTERM");
+      child.kill(signal);
       const late = setTimeout(() => child.kill("SIGKILL"), END_MS);
       await this.#ended;
       clearTimeout(late);

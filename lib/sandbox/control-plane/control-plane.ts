@@ -87,6 +87,7 @@ export class ControlPlane {
     await client.apply("/apis/storage.k8s.io/v1/storageclasses/local-path", localPath);
     this.#pki = pki;
     await this.join(node, members);
+    this.#demandRunning(PROGRAMS);
     this.#provisioner = new LocalPathProvisioner(client);
     this.#provisioner.start();
     this.#port = port;
@@ -111,14 +112,17 @@ export class ControlPlane {
     await this.#client?.merge(`/api/v1/nodes/${name}`, { metadata });
   }
 
-  /** End everything; the data stay. */
-  async stop(): Promise<void> {
+  /**
+   * End everything; the data stay.
+   * @param signal SIGKILL after a failed start: an API server without etcd does not end in order
+   */
+  async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     this.#port = undefined;
     await this.#provisioner?.stop();
     this.#client?.close();
     const { etcd, ...others } = this.#components;
-    await Promise.all(Object.values(others).map((component) => component.stop()));
-    await etcd.stop();
+    await Promise.all(Object.values(others).map((component) => component.stop(signal)));
+    await etcd.stop(signal);
   }
 
   async #startEtcd(port: number, peerPort: number): Promise<void> {
@@ -191,14 +195,18 @@ export class ControlPlane {
   async #untilReady(client: KubernetesClient, signal: AbortSignal): Promise<void> {
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (!(await client.ready())) {
-      for (const name of ["etcd", "kube-apiserver"] as const) {
-        const component = this.#components[name];
-        if (!component.running) throw new Error(`${name} ended:\n${component.lastLines()}`);
-      }
+      this.#demandRunning(["etcd", "kube-apiserver"]);
       if (Date.now() > deadline) {
         throw new Error(`the API server is not ready:\n${this.#components["kube-apiserver"].lastLines()}`);
       }
       await sleep(100, undefined, { signal });
+    }
+  }
+
+  #demandRunning(names: readonly Program[]): void {
+    for (const name of names) {
+      const component = this.#components[name];
+      if (!component.running) throw new Error(`${name} ended:\n${component.lastLines()}`);
     }
   }
 }

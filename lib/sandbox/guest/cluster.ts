@@ -11,6 +11,8 @@ import {
 } from "../control-plane/index.ts";
 import { readIfThere, writeJsonAtomic } from "../world/index.ts";
 
+const START_ATTEMPTS = 3;
+
 /** What k3s on a guest would report of itself. */
 export type ClusterState = "activating" | "active" | "failed" | "inactive";
 
@@ -96,16 +98,31 @@ export class Cluster {
       throw new Error(`${programs.missing.join(", ")} not found; npm run setup -- --for sandbox gets them`);
     }
     const started = performance.now();
-    this.#interrupt = new AbortController();
-    if (this.#nodes.size === 0) this.#interrupt.abort();
-    const controlPlane = new ControlPlane(this.#dir, programs.paths);
-    this.#controlPlane = controlPlane;
-    await controlPlane.start(node, this.#addresses(), this.#interrupt.signal);
+    const controlPlane = await this.#tryStart(node, programs.paths);
     for (const [vmid, member] of this.#members) {
       if (!this.#nodes.has(vmid)) await controlPlane.leave(member);
     }
     this.#state = "active";
     this.#say(`k3s is up and running (${Math.round(performance.now() - started)} ms)`);
+  }
+
+  /** systemd starts k3s again when it fails; here the usual reason is that somebody took a port that was free. */
+  async #tryStart(node: ClusterNode, paths: ProgramPaths): Promise<ControlPlane> {
+    this.#interrupt = new AbortController();
+    const { signal } = this.#interrupt;
+    if (this.#nodes.size === 0) this.#interrupt.abort();
+    for (let attempt = 1; ; attempt += 1) {
+      const controlPlane = new ControlPlane(this.#dir, paths);
+      this.#controlPlane = controlPlane;
+      try {
+        await controlPlane.start(node, this.#addresses(), signal);
+        return controlPlane;
+      } catch (error) {
+        await controlPlane.stop("SIGKILL");
+        if (signal.aborted || attempt === START_ATTEMPTS) throw error;
+        this.#say(`k3s failed and starts again: ${messageOf(error)}`);
+      }
+    }
   }
 
   async #stop(): Promise<void> {
