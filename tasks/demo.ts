@@ -97,6 +97,7 @@ const command = defineCommand({
     end: { type: "boolean", about: "end a demo that was kept, and remove it" },
   },
   ownSandbox: true,
+  unattended: true,
   async run(context) {
     const { root, flags } = context;
     const dir = demoDirectory(root);

@@ -26,6 +26,8 @@ export interface CommandShape {
   readonly readOnly?: boolean;
   /** --sandbox makes no sense for it, or it starts the sandbox in its own way. */
   readonly ownSandbox?: boolean;
+  /** It works on nothing but what it makes itself: its questions are answered with yes. */
+  readonly unattended?: boolean;
 }
 
 /** What a running command works with. */
