@@ -2,6 +2,9 @@ import { TaskError } from "../errors.ts";
 import type { CommandError } from "../process.ts";
 import { quoteWords } from "./quote.ts";
 
+/** What ssh itself ends with when it could not do its work. */
+export const SSH_FAILED = 255;
+
 /** The machine at the other end, for messages and for commands to paste. */
 export interface SshEnd {
   readonly user: string;
@@ -21,6 +24,12 @@ interface Explanation {
   readonly why: string;
   readonly todo: (end: SshEnd) => readonly string[];
 }
+
+const BROKEN: Explanation = {
+  form: /^(client_loop|Read from remote host|Connection (to|closed|reset)|Shared connection|kex_exchange_identification)/m,
+  why: "The connection broke",
+  todo: () => ["Check the network and the node, then run it again"],
+};
 
 const EXPLANATIONS: readonly Explanation[] = [
   {
@@ -68,11 +77,7 @@ const EXPLANATIONS: readonly Explanation[] = [
     why: "There is no OpenSSH client on this machine",
     todo: () => ["$ sudo apt-get install openssh-client"],
   },
-  {
-    form: /^(client_loop|Read from remote host|Connection (to|closed|reset)|Shared connection|kex_exchange_identification)/m,
-    why: "The connection broke",
-    todo: () => ["Check the network and the node, then run it again"],
-  },
+  BROKEN,
 ];
 
 /** How else a line begins that ssh says of itself. */
@@ -84,7 +89,7 @@ const OWN_LINE =
  * @returns undefined when it was the program
  */
 export function sshFailure(end: SshEnd, error: CommandError): TaskError | undefined {
-  const found = EXPLANATIONS.find(({ form }) => form.test(error.stderr));
+  const found = explanationOf(error);
   if (found === undefined && !OWN_LINE.test(error.stderr)) return undefined;
   const { user, host, port, through } = end;
   const name = `${user}@${host}${port === undefined ? "" : `:${port}`}`;
@@ -94,6 +99,12 @@ export function sshFailure(end: SshEnd, error: CommandError): TaskError | undefi
     todo: found?.todo(end) ?? [],
     cause: error,
   });
+}
+
+function explanationOf({ stderr, exitCode }: CommandError): Explanation | undefined {
+  // A shared connection breaks without a word: the process that keeps it has nowhere to say it.
+  if (stderr.trim() === "" && exitCode === SSH_FAILED) return BROKEN;
+  return EXPLANATIONS.find(({ form }) => form.test(stderr));
 }
 
 function byHand(program: "ssh" | "ssh-copy-id", { user, host, port, configFile, through }: SshEnd): string[] {

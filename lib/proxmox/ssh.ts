@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { TaskError } from "../errors.ts";
 import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
 import { quoteWords } from "./quote.ts";
-import { type SshEnd, sshFailure } from "./ssh-failure.ts";
+import { SSH_FAILED, type SshEnd, sshFailure } from "./ssh-failure.ts";
 
 /** Where SSH goes, as settings have it. */
 export interface SshTarget {
@@ -41,8 +41,6 @@ const OPTIONS = [
   "-o",
   "ServerAliveInterval=15",
 ];
-/** What ssh itself ends with when it could not do its work. */
-const SSH_FAILED = 255;
 
 /**
  * SSH to the Proxmox node through the OpenSSH client, so that the user's configuration, agent, known hosts and jump

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import type { Writable } from "node:stream";
-import { InterruptedError, messageOf, TaskError } from "../errors.ts";
+import { messageOf, TaskError } from "../errors.ts";
 import { formatImageName, parseImageName } from "../image-name.ts";
 import { CommandError, childEnv, start } from "../process.ts";
 import { formatBytes, transferLine } from "../progress.ts";
@@ -51,6 +51,8 @@ export interface UploadDeps {
 
 /** Where the image lies on the node while it is imported; root's own, and not in memory as /tmp may be. */
 const FOLDER = "/var/tmp";
+/** What a shell ends with that does not find the program. */
+const NOT_FOUND = 127;
 /** How many numbers are tried when others are quicker. */
 const VMID_ATTEMPTS = 5;
 
@@ -69,11 +71,12 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
 
   const isThere = (): string | false => existing !== undefined && "the template is there already";
   /** Whatever goes wrong from here on, people can go on by hand. */
-  const byHand = async <T>(what: string, action: () => Promise<T>): Promise<T> => {
+  const byHand = async (what: string, signal: AbortSignal, action: () => Promise<void>): Promise<void> => {
     try {
-      return await action();
+      await action();
     } catch (error) {
-      if (error instanceof InterruptedError) throw error;
+      // Whoever interrupts it knows why.
+      signal.throwIfAborted();
       const told =
         error instanceof TaskError ? error : new TaskError({ what, why: messageOf(error), cause: error });
       const { why, todo, left } = told;
@@ -97,9 +100,9 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
     },
     {
       title: `Check the node (${shell.target.user}@${shell.target.host})`,
-      preview: () => ["pveversion", "qm list", "pvesm status", `df ${FOLDER}`],
+      preview: () => ["pveversion", "id -u", "qm list", "pvesm status", `df ${FOLDER}`],
       async run({ signal }) {
-        await shell.run(["pveversion"], { signal });
+        await demandNode(shell, signal);
         existing = await sameTemplate(qm, name, signal, () => hashFile(file, signal));
         if (existing !== undefined) return;
         demandSpace(await storages(shell, { signal }), storage, image.virtualSize);
@@ -123,7 +126,7 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
           `${remote} removed from the node`,
           async () => void (await shell.run(["rm", "-f", remote])),
         );
-        await byHand("The image was not sent", async () => {
+        await byHand("The image was not sent", control.signal, async () => {
           sha256 = await send(shell, file, remote, image.fileSize, control);
         });
       },
@@ -133,7 +136,7 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       skip: isThere,
       preview: () => [`sha256sum ${remote}`],
       async run({ signal }) {
-        await byHand("The image was not compared", async () => {
+        await byHand("The image was not compared", signal, async () => {
           const { stdout } = await shell.run(["sha256sum", remote], { signal });
           const arrived = stdout.split(" ")[0];
           if (arrived === sha256) return;
@@ -150,7 +153,7 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       skip: isThere,
       preview: () => [quoteWords(createWords(plan))],
       async run(control) {
-        await byHand("The VM was not created", async () => {
+        await byHand("The VM was not created", control.signal, async () => {
           // Sending takes minutes: somebody may have taken the name in the meantime.
           await sameTemplate(qm, name, control.signal);
           plan = await createFree(qm, plan, control);
@@ -163,7 +166,7 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       skip: isThere,
       preview: () => [quoteWords(importWords(plan))],
       async run({ signal, output }) {
-        await byHand("The disk was not imported", async () => {
+        await byHand("The disk was not imported", signal, async () => {
           await qm.importImage(plan, { signal, onLine: output });
           await demandImported(qm, plan.vmid, image, signal);
         });
@@ -179,7 +182,11 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
         const bytes = image.fileSize;
         made = imageMetadata({ name, k3sVersion, builtAt, path: file, bytes, vmid: plan.vmid, sha256 });
         plan = { ...plan, notes: renderNotes(made) };
-        await byHand("The VM was not configured", async () => await qm.addCloudInit(plan, { signal }));
+        await byHand(
+          "The VM was not configured",
+          signal,
+          async () => await qm.addCloudInit(plan, { signal }),
+        );
       },
     },
     {
@@ -189,6 +196,7 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       async run({ signal }) {
         await byHand(
           "The VM was not turned into a template",
+          signal,
           async () => await qm.template(plan.vmid, { signal }),
         );
       },
@@ -206,6 +214,23 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       },
     },
   ];
+}
+
+/** @throws {TaskError} when it is no Proxmox VE node, or we are not root there */
+async function demandNode(shell: NodeShell, signal: AbortSignal): Promise<void> {
+  const { user, host } = shell.target;
+  await shell.run(["pveversion"], { signal }).catch((error: unknown) => {
+    if (!(error instanceof CommandError) || error.exitCode !== NOT_FOUND) throw error;
+    const what = `${host} is not a Proxmox VE node`;
+    throw new TaskError({ what, why: error.message, todo: ["Check PM_SSH_HOST"], cause: error });
+  });
+  const { stdout } = await shell.run(["id", "-u"], { signal });
+  if (stdout.trim() === "0") return;
+  throw new TaskError({
+    what: `${user} may not import a disk on the node`,
+    why: "Only root may: qm takes a file of the node from nobody else",
+    todo: ["Set PM_SSH_USER=root"],
+  });
 }
 
 /**

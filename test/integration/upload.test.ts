@@ -3,21 +3,25 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { setMaxListeners } from "node:events";
 import {
   appendFileSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { TaskError, UsageError } from "../../lib/errors.ts";
+import { InterruptedError, TaskError, UsageError } from "../../lib/errors.ts";
 import { CommandError, type RunOptions, type RunResult } from "../../lib/process.ts";
 import {
   createSparseQcow2,
@@ -118,10 +122,14 @@ interface Upload {
 
 async function upload(
   request: Pick<UploadRequest, "file" | "name"> & Partial<UploadRequest>,
-  { shell = new NodeShell(target()) } = {},
+  {
+    shell = new NodeShell(target()),
+    interrupt = new AbortController(),
+    output = (_line: string): void => {},
+  } = {},
 ): Promise<Upload> {
   shells.push(shell);
-  const { signal } = new AbortController();
+  const { signal } = interrupt;
   // Many steps and children listen to the one signal of a run.
   setMaxListeners(0, signal);
   const { storage, bridge } = sandbox.endpoints;
@@ -138,7 +146,7 @@ async function upload(
     reporter: {
       drawsList: false,
       step: ({ title, state }) => void (state === "skipped" && skipped.push(title)),
-      output: () => {},
+      output,
       note: (line) => void notes.push(line),
     },
   });
@@ -430,6 +438,22 @@ describe("an upload is refused before anything is sent", () => {
     assert.match(why ?? "", /KiB are needed for the transfer, 1000 B are free/);
   });
 
+  test("a machine that is no node, and a user who is not root", async () => {
+    const file = await image();
+    const machine = new TroubledShell(
+      async (words, run) => await run(words[0] === "pveversion" ? ["nosuch-program"] : words),
+    );
+    const { what: whatMachine } = await refused(upload({ file, name: freshName() }, { shell: machine }));
+    assert.equal(whatMachine, "127.0.0.1 is not a Proxmox VE node");
+    const ann = new TroubledShell(async (words, run) => {
+      const result = await run(words);
+      return words[0] === "id" ? { ...result, stdout: "1000\n" } : result;
+    });
+    const { what, todo } = await refused(upload({ file, name: freshName() }, { shell: ann }));
+    assert.equal(what, "root may not import a disk on the node");
+    assert.deepEqual(todo, ["Set PM_SSH_USER=root"]);
+  });
+
   test("a node whose SSH does not answer", async () => {
     const shell = new NodeShell({ ...target(), port: 1 });
     const { what, why, todo } = await refused(upload({ file: await image(), name: freshName() }, { shell }));
@@ -602,6 +626,73 @@ describe("an upload that fails is rolled back", () => {
 function failed(stderr: string): CommandError {
   return new CommandError("ssh", [], { stdout: "", stderr, exitCode: 255 });
 }
+
+describe("an upload whose connection ends", () => {
+  test("interrupted while the node imports, it waits for the import and removes the VM", async () => {
+    const file = await image("data.qcow2");
+    const data = Buffer.alloc(48 * 1024 ** 2, "data");
+    const size = statSync(file).size - (statSync(file).size % 65_536);
+    truncateSync(file, size);
+    const clusters = data.length / 65_536;
+    const table = Buffer.alloc(65_536);
+    for (let at = 0; at < clusters; at += 1) table.writeBigUInt64BE(BigInt(size + (at + 1) * 65_536), at * 8);
+    appendFileSync(file, Buffer.concat([table, data]));
+    const first = Buffer.alloc(8);
+    first.writeBigUInt64BE(BigInt(size));
+    const handle = openSync(file, "r+");
+    writeSync(handle, first, 0, 8, 3 * 65_536);
+    closeSync(handle);
+
+    const interrupt = new AbortController();
+    const output = (line: string): void => {
+      if (line.startsWith("transferred")) interrupt.abort();
+    };
+    const error = await refused(
+      unchanged(async () => await upload({ file, name: freshName() }, { interrupt, output })),
+    );
+    assert.ok(error instanceof InterruptedError, error.message);
+    assert.match(error.left.join("\n"), /Rolled back: VM \d+ removed/);
+  });
+
+  test("a connection that breaks while the image is sent: what has arrived is removed over a new one", async () => {
+    const { port, configFile = "" } = target();
+    const sockets: Socket[] = [];
+    let left = 2 * 1024 ** 2;
+    const between = createServer((client) => {
+      const node = connect(port, "127.0.0.1");
+      sockets.push(client, node);
+      for (const socket of [client, node]) socket.on("error", () => {});
+      client.on("data", (bytes: Buffer) => {
+        left -= bytes.length;
+        if (left > 0 || left + bytes.length <= 0) return;
+        client.destroy();
+        node.destroy();
+      });
+      client.pipe(node).pipe(client);
+    });
+    await new Promise<void>((resolve) => between.listen(0, "127.0.0.1", resolve));
+    const address = between.address();
+    assert.ok(typeof address === "object" && address !== null);
+    const config = join(dir, "ssh config between");
+    writeFileSync(config, `${readFileSync(configFile, "utf8")}  HostKeyAlias [127.0.0.1]:${port}\n`);
+    const shell = new NodeShell({ ...target(), port: address.port, configFile: config });
+    const file = await image("broken.qcow2");
+    truncateSync(file, 16 * 1024 ** 2);
+    try {
+      const error = await refused(
+        unchanged(async () => await upload({ file, name: freshName() }, { shell })),
+      );
+      assert.equal(error.what, `SSH to root@127.0.0.1:${address.port} failed`, error.message);
+      assert.match(error.why ?? "", /^The connection broke/);
+      assert.match(error.todo.join("\n"), /\$ qm create/);
+      assert.match(error.left.join("\n"), /Rolled back: \/var\/tmp\/homelab-\S+ removed from the node/);
+    } finally {
+      await shell.close();
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => between.close(resolve));
+    }
+  });
+});
 
 describe("uploads among others", () => {
   test("a file's name may hold spaces, quotes, $( ) and a line break", async () => {
