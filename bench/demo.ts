@@ -5,7 +5,8 @@ const OUTSIDE = [
   { who: "OpenTofu and the provider", form: /^(Initialise|Plan|Apply the plan to|Read the outputs)/ },
   {
     who: "Kubernetes control plane",
-    form: /^(Wait for k3s|Wait until the cluster answers|Wait until Argo CD is ready)/,
+    // Cleaning up is waiting for the API server to end in order, 1.1 of 1.2 s.
+    form: /^(Wait for k3s|Wait until the cluster answers|Wait until Argo CD is ready|Clean up)/,
   },
   {
     who: "kubectl and kustomize",

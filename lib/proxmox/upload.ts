@@ -1,12 +1,9 @@
-import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { createReadStream } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
-import type { Writable } from "node:stream";
 import { messageOf, TaskError } from "../errors.ts";
 import { formatImageName, parseImageName } from "../image-name.ts";
-import { CommandError, childEnv, start } from "../process.ts";
-import { formatBytes, transferLine } from "../progress.ts";
+import { CommandError } from "../process.ts";
+import { formatBytes } from "../progress.ts";
 import type { Step, StepControl } from "../task/index.ts";
 import {
   type ImageMetadata,
@@ -30,6 +27,7 @@ import {
 import { quoteWords } from "./quote.ts";
 import type { NodeShell, SshTarget } from "./ssh.ts";
 import { demandSpace, storages } from "./storage.ts";
+import { hashFile, send } from "./transfer.ts";
 
 /** What is to become a template. */
 export interface UploadRequest {
@@ -387,62 +385,4 @@ async function demandImported(qm: Qm, vmid: Vmid, image: Qcow2, signal: AbortSig
         : `The image has ${image.virtualSize} bytes, the VM's disk ${size} (${scsi0})`,
     todo: ["Check the node's storage and log:", "$ journalctl -u pvedaemon -n 50"],
   });
-}
-
-/** Stream the file to the node, hashing on the way; never more in memory than the pipe holds. */
-async function send(
-  shell: NodeShell,
-  file: string,
-  remote: string,
-  total: number,
-  { output, signal }: StepControl,
-): Promise<string> {
-  const ssh = await shell.command(["--", `umask 077; cat > ${quoteWords([remote])}`]);
-  const child = start(ssh.file, ssh.args, { signal, env: childEnv({ LC_ALL: "C" }) });
-  const ended = child.then((result) => result);
-  const hash = createHash("sha256");
-  const started = performance.now();
-  let bytes = 0;
-  let said = started;
-  try {
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal })) {
-      // It has ended before its time: its own words say why.
-      if (child.stdin.destroyed) break;
-      const data = chunk as Buffer;
-      hash.update(data);
-      bytes += data.length;
-      if (!child.stdin.write(data)) await roomIn(child.stdin, ended);
-      if (performance.now() - said < 200) continue;
-      said = performance.now();
-      output(transferLine({ bytes, total, seconds: (said - started) / 1000 }));
-    }
-  } finally {
-    child.stdin.end();
-    // What is undone next must not meet a transfer that is still under way.
-    await ended;
-  }
-  const result = await ended;
-  signal.throwIfAborted();
-  if (result.exitCode !== 0) throw shell.failureOf(new CommandError(ssh.file, ssh.args, result));
-  return hash.digest("hex");
-}
-
-/** Wait until a stream takes more, or never will. */
-async function roomIn(stream: Writable, ended: Promise<unknown>): Promise<void> {
-  const done = new AbortController();
-  const { signal } = done;
-  try {
-    await Promise.race([once(stream, "drain", { signal }), once(stream, "close", { signal }), ended]);
-  } catch {
-    // The program at the other end is gone, which shows in how it ended.
-  } finally {
-    done.abort();
-  }
-}
-
-async function hashFile(file: string, signal: AbortSignal): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal }))
-    hash.update(chunk as Buffer);
-  return hash.digest("hex");
 }
