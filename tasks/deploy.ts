@@ -2,7 +2,14 @@ import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
 import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
-import { apiFrom, findTemplate, type NodeShell, shellFrom, uploadSteps } from "../lib/proxmox/index.ts";
+import {
+  apiFrom,
+  findTemplate,
+  type NodeShell,
+  quoteWords,
+  shellFrom,
+  uploadSteps,
+} from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
@@ -46,7 +53,11 @@ export interface Deployment {
   readonly vm: EnvironmentOutputs;
   readonly template: string;
   readonly kubeconfig: string;
+  /** How a person calls kubectl: by name, or by its path in the cache. */
+  readonly kubectl: string;
   readonly argocd: ArgoInstallation | undefined;
+  /** The command that logs in to the VM. */
+  readonly ssh: string;
   /** The command that opens the way to the cluster, where only the node reaches it. */
   readonly tunnel: string | undefined;
 }
@@ -101,11 +112,21 @@ export class Deploy {
 
   /** Call once the steps have ended well. */
   async result(): Promise<Deployment> {
-    const { settings } = this.#request;
+    const { settings, root, sandbox } = this.#request;
+    const vm = this.#known();
+    const { locateTool } = await import("../lib/toolchain/index.ts");
+    const kubectl = await locateTool("kubectl");
+    const { jump, knownHostsFile } = kubeconfigRequest(
+      settings,
+      { root, sandboxDir: sandbox?.dir },
+      () => vm,
+    );
     return {
-      vm: this.#known(),
+      vm,
+      ssh: quoteWords(this.#shell.vmCommand({ ...vm, jump, knownHostsFile })),
       template: templateOf(settings),
       kubeconfig: settings.KUBECONFIG,
+      kubectl: kubectl === undefined || kubectl.source === "path" ? "kubectl" : kubectl.path,
       argocd: this.#argocd,
       tunnel: await tunnelHint(settings, this.#shell, settings.ENV),
     };
@@ -122,9 +143,11 @@ export class Deploy {
   }
 
   async #tools(): Promise<Step[]> {
-    const { TOOL_GROUPS, toolSteps } = await import("../lib/toolchain/index.ts");
+    const { locateTool, TOOL_GROUPS, toolSteps } = await import("../lib/toolchain/index.ts");
     const { deploy, sandbox } = TOOL_GROUPS;
-    return toolSteps(this.#request.sandbox === undefined ? deploy : [...deploy, ...sandbox]);
+    const names = this.#request.sandbox === undefined ? deploy : [...deploy, ...sandbox];
+    const found = await Promise.all(names.map((name) => locateTool(name)));
+    return toolSteps(names.filter((_name, at) => found[at] === undefined));
   }
 
   async #template(signal: AbortSignal): Promise<Step[]> {
@@ -178,15 +201,19 @@ function previewsOf(steps: readonly Step[]): string[] {
 }
 
 /** What a person does next, in the order they want to know. */
-export function nextSteps({ vm, kubeconfig, argocd, tunnel }: Deployment, simulated: boolean): string[] {
+export function nextSteps(
+  { vm, ssh, kubeconfig, kubectl, argocd, tunnel }: Deployment,
+  simulated: boolean,
+): string[] {
   const [forward, password] = argoLogin(vm.context);
   return [
-    `VM          ${vm.name} (${vm.vmid} on ${vm.node}), ssh ${vm.user}@${vm.address}`,
+    `VM          ${vm.name} (${vm.vmid} on ${vm.node}), ${vm.address}`,
+    `  $ ${ssh}`,
     `Kubernetes  context ${vm.context} in ${kubeconfig}`,
     ...(tunnel === undefined
       ? []
       : [`  Only the node reaches it. Open the way in another terminal:`, `  $ ${tunnel}`]),
-    `  $ kubectl --kubeconfig=${kubeconfig} --context=${vm.context} get nodes`,
+    `  $ ${kubectl} --kubeconfig=${kubeconfig} --context=${vm.context} get nodes`,
     `Argo CD     ${argocd?.version ?? ""} in the namespace argocd`,
     ...(simulated
       ? [

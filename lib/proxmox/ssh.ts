@@ -91,6 +91,18 @@ export class NodeShell {
     return await runSsh("ssh", args, end, options);
   }
 
+  /** The ssh command with which a person logs in to a VM. */
+  vmCommand({ address, user: vmUser, jump, knownHostsFile }: VmTarget): string[] {
+    const { host, user, port, configFile } = this.target;
+    return [
+      "ssh",
+      ...(configFile === undefined ? [] : ["-F", configFile]),
+      ...["-o", `UserKnownHostsFile=${knownHostsFile}`],
+      ...(jump ? ["-J", `${user}@${host}${port === 22 ? "" : `:${port}`}`] : []),
+      `${vmUser}@${address}`,
+    ];
+  }
+
   /** The ssh command for this node, with more arguments: for tunnels. */
   async command(more: readonly string[], { shared = true }: { shared?: boolean } = {}): Promise<CommandLine> {
     const { host, user, port, configFile } = this.target;

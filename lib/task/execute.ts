@@ -64,7 +64,8 @@ export async function execute<
           throw new DryRunShown();
         }
         const { runSteps } = await import("./run.ts");
-        const run = (): Promise<void> => runSteps(steps, { reporter, signal, yes: flags.yes || (command.unattended ?? false) });
+        const run = (): Promise<void> =>
+          runSteps(steps, { reporter, signal, yes: flags.yes || (command.unattended ?? false) });
         await (reporter instanceof TerminalReporter ? reporter.whileDrawing(run) : run());
       },
     };

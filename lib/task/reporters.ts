@@ -7,10 +7,10 @@ const OUTPUT_EVERY_MS = 10_000;
 
 const SIGNS = { started: "▸", done: "✔", skipped: "↓", failed: "✖" } as const;
 
-/** For a terminal: listr2 draws the list, notes are kept until it is done. */
+/** For a terminal: listr2 draws the list, with the steps' notes in it. */
 export class TerminalReporter implements Reporter {
   readonly drawsList = true;
-  /** Notes that wait until the list is no longer redrawn; undefined while none is drawn. */
+  /** What others than steps say waits until the list is no longer redrawn; undefined while none is drawn. */
   #waiting: string[] | undefined;
   readonly #write: (line: string) => void;
 
@@ -44,21 +44,20 @@ export class PlainReporter implements Reporter {
   readonly drawsList = false;
   readonly #write: (line: string) => void;
   #lastOutput = performance.now();
-  /** Titles of the steps under way, the outermost first; empty once their heading stands. */
-  readonly #open: string[] = [];
+  /** Steps with steps of their own whose heading stands already, by the titles that lead to them. */
+  readonly #headed = new Set<string>();
 
   constructor(write: (line: string) => void) {
     this.#write = write;
   }
 
-  step({ title, depth, state, ms, reason }: StepEvent): void {
-    this.#headings(depth);
+  step({ title, depth, within, state, ms, reason }: StepEvent): void {
+    this.#headings(within);
     if (state === "started") {
       this.#lastOutput = performance.now();
-      this.#open[depth] = title;
       return;
     }
-    this.#open.length = depth;
+    this.#headed.delete(pathOf([...within, title]));
     const time = ms >= 100 ? ` (${formatDuration(ms)})` : "";
     this.#write(
       `${"  ".repeat(depth)}${SIGNS[state]} ${title}${reason === undefined ? "" : `: ${reason}`}${time}`,
@@ -66,10 +65,12 @@ export class PlainReporter implements Reporter {
   }
 
   /** A step that has steps of its own gets a line before the first of them. */
-  #headings(depth: number): void {
-    for (const [level, title] of this.#open.slice(0, depth).entries()) {
-      if (title) this.#write(`${"  ".repeat(level)}${SIGNS.started} ${title}`);
-      this.#open[level] = "";
+  #headings(within: readonly string[]): void {
+    for (const [level, title] of within.entries()) {
+      const path = pathOf(within.slice(0, level + 1));
+      if (this.#headed.has(path)) continue;
+      this.#headed.add(path);
+      this.#write(`${"  ".repeat(level)}${SIGNS.started} ${title}`);
     }
   }
 
@@ -82,6 +83,10 @@ export class PlainReporter implements Reporter {
   note(line: string): void {
     this.#write(`• ${line}`);
   }
+}
+
+function pathOf(titles: readonly string[]): string {
+  return titles.join("\0");
 }
 
 /** For machines: one JSON object a line, no prose. */

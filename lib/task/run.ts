@@ -5,10 +5,10 @@ import {
   type ListrTask,
   ProcessOutput,
 } from "listr2";
-import { formatDuration } from "../duration.ts";
 import { InterruptedError, messageOf, TaskError } from "../errors.ts";
 import { redact } from "../secrets.ts";
 import { type Asker, askIn } from "./ask.ts";
+import { DrawnTitle } from "./drawn-title.ts";
 import type { Reporter, Step, StepControl } from "./step.ts";
 import { UndoScope } from "./undo.ts";
 
@@ -27,7 +27,7 @@ export interface RunStepsOptions {
  */
 export async function runSteps(steps: readonly Step[], options: RunStepsOptions): Promise<void> {
   const { reporter } = options;
-  await new Listr<unknown, "default" | "silent", "silent">(listrTasks(steps, options, new UndoScope(), 0), {
+  await new Listr<unknown, "default" | "silent", "silent">(listrTasks(steps, options, new UndoScope(), []), {
     renderer: reporter.drawsList ? "default" : "silent",
     fallbackRenderer: "silent",
     forceTTY: reporter.drawsList,
@@ -39,11 +39,6 @@ export async function runSteps(steps: readonly Step[], options: RunStepsOptions)
       collapseErrors: false,
       showErrorMessage: false,
       suffixSkips: false,
-      timer: {
-        condition: (ms: number) => ms >= 1000,
-        field: formatDuration,
-        format: () => (text) => text ?? "",
-      },
     },
   }).run();
 }
@@ -52,7 +47,7 @@ function listrTasks(
   steps: readonly Step[],
   options: RunStepsOptions,
   scope: UndoScope,
-  depth: number,
+  within: readonly string[],
   failures: TaskError[] = [],
 ): ListrTask<unknown, ListrGetRendererClassFromValue<"default" | "silent">>[] {
   const { reporter, signal } = options;
@@ -61,14 +56,19 @@ function listrTasks(
     title: step.title,
     task: async (_context, task) => {
       const started = performance.now();
-      const report = (state: "done" | "skipped" | "failed", reason?: string): void =>
+      const drawn = reporter.drawsList ? new DrawnTitle(task, step.title) : undefined;
+      const report = (state: "started" | "done" | "skipped" | "failed", reason?: string): void => {
+        const ms = state === "started" ? 0 : Math.round(performance.now() - started);
+        if (state === "done" || state === "failed") drawn?.took(ms);
         reporter.step({
           title: step.title,
-          depth,
+          depth: within.length,
+          within,
           state,
-          ms: Math.round(performance.now() - started),
+          ms,
           ...(reason === undefined ? {} : { reason }),
         });
+      };
       const closeList = (): void => {
         open -= 1;
         if (open === 0) scope.keep();
@@ -82,8 +82,8 @@ function listrTasks(
           task.skip(`${step.title}: ${reason}`);
           return;
         }
-        reporter.step({ title: step.title, depth, state: "started", ms: 0 });
-        const substeps = await step.run(control(step, options, scope, depth, task));
+        report("started");
+        const substeps = await step.run(control(step, options, scope, within.length, task, drawn));
         if (substeps === undefined || substeps.length === 0) {
           report("done");
           closeList();
@@ -91,7 +91,7 @@ function listrTasks(
         }
         const parallel = step.parallel ?? false;
         const failed: TaskError[] = [];
-        const inner = listrTasks(substeps, options, new UndoScope(scope), depth + 1, failed);
+        const inner = listrTasks(substeps, options, new UndoScope(scope), [...within, step.title], failed);
         const list = task.newListr(inner, {
           concurrent: parallel,
           exitOnError: !parallel,
@@ -130,6 +130,7 @@ function control(
   scope: UndoScope,
   depth: number,
   task: Asker & { output: string },
+  drawn: DrawnTitle | undefined,
 ): StepControl {
   const asking = askIn(task, { yes, step: step.title, drawn: reporter.drawsList, signal });
   return {
@@ -139,7 +140,7 @@ function control(
       task.output = clean;
       reporter.output(clean, depth + 1);
     },
-    note: (line) => reporter.note(redact(line)),
+    note: (line) => (drawn ?? reporter).note(redact(line)),
     undo: (description, action) => scope.add(description, action),
     ...asking,
   };

@@ -42,6 +42,8 @@ export interface StepEvent {
   readonly title: string;
   /** How deep below the task's own list: 0 for its steps, 1 for theirs. */
   readonly depth: number;
+  /** The titles of the steps around it, the outermost first. */
+  readonly within: readonly string[];
   readonly state: "started" | "done" | "skipped" | "failed";
   /** Milliseconds it took; 0 for one that has just started. */
   readonly ms: number;

@@ -52,11 +52,11 @@ describe("a command", { concurrency: 2 }, () => {
         return event;
       }),
       [
-        { event: "step", title: "Make it", depth: 0, state: "started" },
-        { event: "step", title: "Make it", depth: 0, state: "done" },
-        { event: "step", title: "Do it", depth: 0, state: "started" },
+        { event: "step", title: "Make it", depth: 0, within: [], state: "started" },
+        { event: "step", title: "Make it", depth: 0, within: [], state: "done" },
+        { event: "step", title: "Do it", depth: 0, within: [], state: "started" },
         { event: "note", text: "mind the gap" },
-        { event: "step", title: "Do it", depth: 0, state: "done" },
+        { event: "step", title: "Do it", depth: 0, within: [], state: "done" },
         { event: "result", ok: true, made: "it", names: ["a", "b"] },
       ],
     );
