@@ -103,7 +103,7 @@ export function parseK3sVersion(text: string): { kubernetes: string; revision: n
  * Read an architecture.
  * @throws {UsageError} when it is not one of `ARCHITECTURES`
  */
-export function parseArchitecture(text: string): Architecture {
+function parseArchitecture(text: string): Architecture {
   const arch = ARCHITECTURES.find((known) => known === text);
   if (arch === undefined) throw refused("architecture", text, ARCHITECTURES.join(" or "), "amd64");
   return arch;

@@ -90,9 +90,13 @@ export function start(file: string, args: readonly string[], options: RunOptions
   })`${file} ${args}`;
   // A child may end before it has read its input: that shows in its exit code, not as a crash of ours.
   child.stdin?.on("error", () => {});
-  options.signal?.addEventListener("abort", () => killLater(child, options.graceMs ?? 10_000), {
-    once: true,
-  });
+  const { signal, graceMs = 10_000 } = options;
+  if (signal !== undefined) {
+    const end = (): void => killLater(child, graceMs);
+    signal.addEventListener("abort", end, { once: true });
+    // A long task starts many children with the one signal.
+    void child.finally(() => signal.removeEventListener("abort", end));
+  }
   return child;
 }
 

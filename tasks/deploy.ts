@@ -2,26 +2,14 @@ import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
 import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
-import {
-  apiFrom,
-  findTemplate,
-  type NodeShell,
-  quoteWords,
-  shellFrom,
-  uploadSteps,
-} from "../lib/proxmox/index.ts";
+import { apiFrom, findTemplate, type NodeShell, shellFrom, uploadSteps } from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
+import type { Vm } from "../lib/vm/index.ts";
 import { argoRequest, argoSteps } from "./argo.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
-import {
-  CLUSTER_USES,
-  clusterSession,
-  kubeconfigRequest,
-  kubeconfigSteps,
-  tunnelHint,
-} from "./kubeconfig.ts";
+import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
 import { applyDeps, applySteps } from "./tf-apply.ts";
 import { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, environmentRequest, templateOf } from "./tf-init.ts";
 
@@ -67,7 +55,7 @@ export class Deploy {
   readonly #request: DeployRequest;
   readonly #shell: NodeShell;
   readonly cluster: ClusterSession;
-  #vm: EnvironmentOutputs | undefined;
+  #made: { readonly outputs: EnvironmentOutputs; readonly vm: Vm } | undefined;
   #argocd: ArgoInstallation | undefined;
 
   constructor(request: DeployRequest) {
@@ -79,7 +67,6 @@ export class Deploy {
 
   async steps(): Promise<Step[]> {
     const { settings, root, sandbox, image, allowReplace = [] } = this.#request;
-    const shell = this.#shell;
     const { cluster } = this;
     const bootstrap = bootstrapDeps(cluster);
     const apply = applySteps(
@@ -87,12 +74,12 @@ export class Deploy {
         ...(await environmentRequest(settings, { root, sandbox })),
         allowReplace,
         done: ({ outputs }) => {
-          this.#vm = parseOutputs(outputs, settings.ENV);
+          const parsed = parseOutputs(outputs, settings.ENV);
+          this.#made = { outputs: parsed, vm: vmFrom(settings, this.#shell, this.#request, parsed) };
         },
       },
       applyDeps(settings),
     );
-    const request = kubeconfigRequest(settings, { root, sandboxDir: sandbox?.dir }, () => this.#known());
     const done = (installation: ArgoInstallation): void => {
       this.#argocd = installation;
     };
@@ -104,7 +91,13 @@ export class Deploy {
         run: async ({ signal }) => await this.#template(signal),
       },
       group(`VMs of ${settings.ENV}`, apply),
-      group("Cluster", kubeconfigSteps(request, { shell, cluster })),
+      group(
+        "Cluster",
+        kubeconfigSteps(
+          { vm: () => known(this.#made).vm, context: settings.ENV, kubeconfig: settings.KUBECONFIG },
+          cluster,
+        ),
+      ),
       group("Argo CD", bootstrapSteps({ root, done }, bootstrap)),
       group("Applications", argoSteps(argoRequest(settings, root, sandbox?.dir), bootstrap)),
     ];
@@ -112,18 +105,13 @@ export class Deploy {
 
   /** Call once the steps have ended well. */
   async result(): Promise<Deployment> {
-    const { settings, root, sandbox } = this.#request;
-    const vm = this.#known();
+    const { settings } = this.#request;
+    const { outputs, vm } = known(this.#made);
     const { locateTool } = await import("../lib/toolchain/index.ts");
     const kubectl = await locateTool("kubectl");
-    const { jump, knownHostsFile } = kubeconfigRequest(
-      settings,
-      { root, sandboxDir: sandbox?.dir },
-      () => vm,
-    );
     return {
-      vm,
-      ssh: quoteWords(this.#shell.vmCommand({ ...vm, jump, knownHostsFile })),
+      vm: outputs,
+      ssh: vm.login,
       template: templateOf(settings),
       kubeconfig: settings.KUBECONFIG,
       kubectl: kubectl === undefined || kubectl.source === "path" ? "kubectl" : kubectl.path,
@@ -135,11 +123,6 @@ export class Deploy {
   async close(): Promise<void> {
     await this.cluster.close();
     await this.#shell.close();
-  }
-
-  #known(): EnvironmentOutputs {
-    if (this.#vm === undefined) throw new Error("the VMs come before what runs on them");
-    return this.#vm;
   }
 
   async #tools(): Promise<Step[]> {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { SettingName, Settings } from "../lib/config/index.ts";
-import { messageOf, TaskError } from "../lib/errors.ts";
+import { TaskError } from "../lib/errors.ts";
 import {
   ClusterSession,
   clusterOf,
@@ -12,10 +12,11 @@ import {
   updateKubeconfig,
 } from "../lib/k8s/index.ts";
 import { pollUntil } from "../lib/poll.ts";
-import { CommandError } from "../lib/process.ts";
-import { learnHostKey, type NodeShell, quoteWords, shellFrom, tunnelCommand } from "../lib/proxmox/index.ts";
+import { type NodeShell, quoteWords, shellFrom, tunnelCommand } from "../lib/proxmox/index.ts";
+import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs, type TofuSession } from "../lib/tofu/index.ts";
+import { K3S_YAML, k3sKubeconfig, Vm, waitForBoot, waitForCloudInit } from "../lib/vm/index.ts";
 import {
   ENVIRONMENT_REQUIRES,
   ENVIRONMENT_USES,
@@ -41,137 +42,47 @@ export type ClusterSettings = Settings<never, (typeof CLUSTER_USES)[number]>;
 /** A VM with k3s on it, and where its kubeconfig is to go. */
 export interface KubeconfigRequest {
   /** Known once the environment was applied. */
-  vm(): EnvironmentOutputs;
+  vm(): Vm;
+  readonly context: string;
   readonly kubeconfig: string;
-  /** Whether the VM is reached through the node alone. */
-  readonly jump: boolean;
-  /** The project's own known_hosts file for VMs. */
-  readonly knownHostsFile: string;
 }
 
-export interface KubeconfigDeps {
-  readonly shell: NodeShell;
-  readonly cluster: ClusterSession;
-}
-
-const K3S_YAML = "/etc/rancher/k3s/k3s.yaml";
-const BOOT_MS = 10 * 60_000;
 const READY_MS = 5 * 60_000;
 
 /** Fetch the kubeconfig from the cluster's VM and merge it into the person's own. */
-export function kubeconfigSteps(request: KubeconfigRequest, { shell, cluster }: KubeconfigDeps): Step[] {
-  const { kubeconfig, jump, knownHostsFile } = request;
+export function kubeconfigSteps(
+  { vm, context, kubeconfig }: KubeconfigRequest,
+  cluster: ClusterSession,
+): Step[] {
   let k3sYaml = "";
-
-  const onVm = async (words: readonly string[], signal: AbortSignal): Promise<string> => {
-    const { address, user } = request.vm();
-    return (await shell.runOnVm({ address, user, jump, knownHostsFile }, words, { signal })).stdout;
-  };
-
   return [
     {
       title: "Wait for the VM to boot",
-      preview: () => [`qm guest exec VMID -- cat /etc/ssh/ssh_host_ed25519_key.pub   # on the node`],
+      preview: () => ["qm guest exec VMID -- cat /etc/ssh/ssh_host_ed25519_key.pub   # on the node"],
       async run({ signal, output }) {
-        const { vmid, name, address } = request.vm();
-        output(`${name} (${address})`);
-        await pollUntil(
-          async () => {
-            try {
-              await learnHostKey(shell, { vmid, address }, knownHostsFile, signal);
-              return { value: true };
-            } catch (error) {
-              const { why = "" } = error as TaskError;
-              if (!(error instanceof TaskError) || !/guest agent|no key/i.test(why)) throw error;
-              return { pending: why };
-            }
-          },
-          { timeoutMs: BOOT_MS, signal },
-          (why) =>
-            new TaskError({
-              what: `VM ${vmid} (${name}) did not boot`,
-              why,
-              todo: [
-                "Look at its console in the web interface, or on the node:",
-                `$ qm status ${vmid}; qm terminal ${vmid}`,
-                "qemu-guest-agent has to run in the image",
-              ],
-              left: ["The VM is left as it is"],
-            }),
-        );
+        output(`${vm().name} (${vm().address})`);
+        await waitForBoot(vm(), signal);
       },
     },
     {
       title: "Wait for cloud-init",
       preview: () => ["cloud-init status --wait   # on the VM"],
       async run({ signal, note }) {
-        const { address, user } = request.vm();
-        try {
-          await pollUntil(
-            async () => {
-              try {
-                return { value: await onVm(["cloud-init", "status", "--wait"], signal) };
-              } catch (error) {
-                // sshd may come a moment after the agent.
-                if (error instanceof TaskError && /refused|closed|reset/i.test(error.why ?? ""))
-                  return { pending: error.why ?? "" };
-                throw error;
-              }
-            },
-            { timeoutMs: 60_000, signal },
-            (why) => new TaskError({ what: `SSH to ${user}@${address} does not answer`, why }),
-          );
-        } catch (error) {
-          if (!(error instanceof CommandError)) throw error;
-          const logs = "/var/log/cloud-init-output.log and /var/log/cloud-init.log on the VM";
-          // 2: done, with complaints that it could recover from.
-          if (error.exitCode === 2) return note(`cloud-init is done, with warnings: see ${logs}`);
-          throw new TaskError({
-            what: `cloud-init failed on ${address}`,
-            why: `${error.stdout.trim()}\n${error.message}`.trim(),
-            todo: [`Its logs are ${logs}`, `$ ssh ${user}@${address} cloud-init status --long`],
-            left: ["The VM is left as it is"],
-            cause: error,
-          });
-        }
+        const warning = await waitForCloudInit(vm(), signal);
+        if (warning !== undefined) note(warning);
       },
     },
     {
       title: "Wait for k3s and fetch its kubeconfig",
       preview: () => [`sudo cat ${K3S_YAML}   # on the VM`],
       async run({ signal, output }) {
-        const { address, user } = request.vm();
-        const started = performance.now();
-        k3sYaml = await pollUntil(
-          async () => {
-            const state = await onVm(["systemctl", "is-active", "k3s"], signal).catch((error: unknown) =>
-              error instanceof CommandError ? error.stdout : Promise.reject(error),
-            );
-            if (state.trim() === "active")
-              return { value: await onVm(["sudo", "-n", "cat", K3S_YAML], signal) };
-            output(`k3s is ${state.trim()} (${Math.round((performance.now() - started) / 1000)} s)`);
-            if (state.trim() === "failed") throw await k3sFailed(state);
-            return { pending: `systemctl is-active k3s says ${state.trim()}` };
-          },
-          { timeoutMs: BOOT_MS, everyMs: 500, signal },
-          (why) => k3sNotUp(address, user, why),
-        ).catch((error: unknown) => {
-          if (!(error instanceof CommandError)) throw error;
-          throw k3sNotUp(address, user, error.message);
-        });
-
-        async function k3sFailed(state: string): Promise<TaskError> {
-          const log = await onVm(["sudo", "-n", "journalctl", "-u", "k3s", "-n", "20", "--no-pager"], signal)
-            .then((text) => text.trim())
-            .catch(messageOf);
-          return k3sNotUp(address, user, [`systemctl is-active k3s says ${state.trim()}`, log].join("\n"));
-        }
+        k3sYaml = await k3sKubeconfig(vm(), output, signal);
       },
     },
     {
       title: `Merge the context into ${kubeconfig}`,
       async run({ signal, note, confirm }) {
-        const { context, address } = request.vm();
+        const { address, jump } = vm();
         const server = `https://${address}:6443`;
         const before = await readKubeconfig(kubeconfig);
         const known = before === undefined ? undefined : clusterOf(before, context);
@@ -211,7 +122,7 @@ export function kubeconfigSteps(request: KubeconfigRequest, { shell, cluster }: 
       title: "Wait until the cluster answers and its node is ready",
       preview: () => ["kubectl get nodes"],
       async run({ signal, output }) {
-        const { name, context } = request.vm();
+        const { name } = vm();
         await pollUntil(
           async () => {
             const nodes = await kubernetesNodes(await cluster.kubectl(signal), { signal });
@@ -237,15 +148,6 @@ export function kubeconfigSteps(request: KubeconfigRequest, { shell, cluster }: 
   ];
 }
 
-function k3sNotUp(address: string, user: string, why: string): TaskError {
-  return new TaskError({
-    what: `k3s did not come up on ${address}`,
-    why,
-    todo: ["Look at its log:", `$ ssh ${user}@${address} sudo journalctl -u k3s -n 100`],
-    left: ["The VM is left as it is; run the task again to go on waiting"],
-  });
-}
-
 /** The cluster session that settings come to. */
 export function clusterSession(settings: ClusterSettings, shell: NodeShell, context: string): ClusterSession {
   return new ClusterSession({
@@ -259,18 +161,28 @@ export function clusterSession(settings: ClusterSettings, shell: NodeShell, cont
   });
 }
 
-/** The request that settings come to. */
-export function kubeconfigRequest(
+/** The VM that an environment's outputs and the settings come to. */
+export function vmFrom(
   settings: ClusterSettings,
-  { root, sandboxDir }: { readonly root: string; readonly sandboxDir: string | undefined },
-  vm: () => EnvironmentOutputs,
-): KubeconfigRequest {
-  return {
-    vm,
-    kubeconfig: settings.KUBECONFIG,
+  shell: NodeShell,
+  { root, sandbox }: { readonly root: string; readonly sandbox: Sandbox | undefined },
+  outputs: EnvironmentOutputs,
+): Vm {
+  return new Vm(shell, {
+    ...outputs,
     jump: settings.CLUSTER_ACCESS === "jump",
-    knownHostsFile: join(sandboxDir ?? join(root, ".homelab"), "known_hosts"),
-  };
+    // The sandbox's VMs have the same addresses as real ones.
+    knownHostsFile: join(sandbox?.dir ?? join(root, ".homelab"), "known_hosts"),
+  });
+}
+
+/**
+ * What an earlier step has found.
+ * @throws {Error} when the steps are in the wrong order: a bug of ours
+ */
+export function known<Value>(found: Value | undefined): Value {
+  if (found === undefined) throw new Error("a step comes before the one it needs");
+  return found;
 }
 
 /** How a person's own kubectl reaches a cluster behind a jump host. */
@@ -291,15 +203,16 @@ const command = defineCommand({
   requires: ENVIRONMENT_REQUIRES,
   uses: [...ENVIRONMENT_USES, ...CLUSTER_USES],
   async run(context) {
-    const { settings, root, sandbox } = context;
+    const { settings } = context;
     const shell = shellFrom(settings);
     const cluster = clusterSession(settings, shell, settings.ENV);
     let session: TofuSession | undefined;
-    let vm: EnvironmentOutputs | undefined;
-    const request = kubeconfigRequest(settings, { root, sandboxDir: sandbox?.dir }, () => {
-      if (vm === undefined) throw new Error("the outputs are read first");
-      return vm;
-    });
+    let vm: Vm | undefined;
+    const request: KubeconfigRequest = {
+      vm: () => known(vm),
+      context: settings.ENV,
+      kubeconfig: settings.KUBECONFIG,
+    };
     try {
       await context.steps([
         ...initSteps(await environmentRequest(settings, context), environmentDeps(settings), (opened) => {
@@ -308,10 +221,11 @@ const command = defineCommand({
         {
           title: `Read the outputs of ${settings.ENV}`,
           async run() {
-            vm = parseOutputs((await (await session?.tofu())?.outputs()) ?? {}, settings.ENV);
+            const outputs = (await (await session?.tofu())?.outputs()) ?? {};
+            vm = vmFrom(settings, shell, context, parseOutputs(outputs, settings.ENV));
           },
         },
-        ...kubeconfigSteps(request, { shell, cluster }),
+        ...kubeconfigSteps(request, cluster),
       ]);
       const hint = await tunnelHint(settings, shell, settings.ENV);
       context.result(

@@ -3,7 +3,7 @@ import { TaskError } from "../lib/errors.ts";
 import { type Sandbox, sandboxDirectory, startSandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
 
-export const sandbox = defineCommand({
+const command = defineCommand({
   name: "sandbox",
   summary: "Run the embedded, simulated Proxmox node until Ctrl-C; other commands find it with --sandbox",
   flags: {
@@ -62,4 +62,4 @@ export const sandbox = defineCommand({
   },
 });
 
-await main(import.meta.url, sandbox);
+await main(import.meta.url, command);

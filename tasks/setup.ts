@@ -9,7 +9,7 @@ import {
   toolSteps,
 } from "../lib/toolchain/index.ts";
 
-export const setup = defineCommand({
+const command = defineCommand({
   name: "setup",
   summary:
     "Get the tools: from PATH where the version fits, else the official release, else built from source",
@@ -48,4 +48,4 @@ function table(tools: readonly Tool[]): string {
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ")).join("\n");
 }
 
-await main(import.meta.url, setup);
+await main(import.meta.url, command);

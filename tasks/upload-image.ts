@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { type ImageMetadata, shellFrom, uploadSteps } from "../lib/proxmox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
 
-export const uploadImage = defineCommand({
+const command = defineCommand({
   name: "upload-image",
   summary: "Make a Proxmox template of a qcow2 image, over SSH; prints the template's name",
   positionals: [
@@ -49,4 +49,4 @@ export const uploadImage = defineCommand({
   },
 });
 
-await main(import.meta.url, uploadImage);
+await main(import.meta.url, command);

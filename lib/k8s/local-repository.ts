@@ -25,6 +25,6 @@ export async function makeLocalRepository(
 }
 
 /** The address of such a repository. */
-export function localAddress(folder: string): RepositoryAddress {
+function localAddress(folder: string): RepositoryAddress {
   return { repoURL: pathToFileURL(folder).href, targetRevision: "main" };
 }

@@ -9,11 +9,8 @@ export {
   inventory,
   listVms,
   shutDown,
-  type VmDetails,
   type VmSummary,
   version,
-  vmDetails,
-  vmStatus,
 } from "./inventory.ts";
 export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
 export { parseVmid, Qm, type Vmid } from "./qm.ts";
@@ -21,4 +18,4 @@ export { quoteWords } from "./quote.ts";
 export { learnHostKey, NodeShell, type SshTarget, type VmTarget } from "./ssh.ts";
 export { demandSpace, storages } from "./storage.ts";
 export { openTunnel, type Tunnel, tunnelCommand } from "./tunnel.ts";
-export { manualSteps, type UploadDeps, type UploadRequest, uploadSteps } from "./upload.ts";
+export { type UploadRequest, uploadSteps } from "./upload/index.ts";

@@ -20,7 +20,7 @@ export function describePlan(plan: Plan): string[] {
 }
 
 /** One resource's lines. */
-export function describeChange(change: PlannedChange): string[] {
+function describeChange(change: PlannedChange): string[] {
   const { action, before, after } = change;
   const reason = reasonOf(change);
   switch (action) {

@@ -3,7 +3,7 @@ import type { VmConfig } from "../world/index.ts";
 import { drivesOf, hasVolume, isCdrom } from "./drives.ts";
 
 /** The devices of a boot option, or undefined for the old form ("c"). */
-export function bootDevices(boot: string | undefined): string[] | undefined {
+function bootDevices(boot: string | undefined): string[] | undefined {
   const order = /(?:^|,)order=(?<devices>[^,]*)/.exec(boot ?? "")?.groups?.devices;
   return order?.split(";").filter((device) => device !== "");
 }

@@ -2,8 +2,8 @@
 
 export { type ClonePlan, clone, planClone } from "./clone.ts";
 export { addressOf, type CloudInitPart, cloudInitOptions, cloudInitPart, sshKeysOf } from "./cloud-init.ts";
-export { demandUnlocked, type Operation, vmOf, vmOnNode, withPending } from "./context.ts";
-export { checkCreate, create, QEMU_VERSION, reserve } from "./create.ts";
+export { type Operation, vmOf } from "./context.ts";
+export { checkCreate, create, reserve } from "./create.ts";
 export { checkDestroy, destroyVm } from "./destroy.ts";
 export {
   checkMove,

@@ -8,7 +8,7 @@ type Presented = Record<string, string | number>;
 const HIDDEN_PASSWORD = "**********";
 
 /** A value as the API's JSON has it: numbers and booleans as numbers, everything else as text. */
-export function presentValue(key: string, value: string): string | number {
+function presentValue(key: string, value: string): string | number {
   if (key === "cipassword") return HIDDEN_PASSWORD;
   const type = optionSchema(key)?.type;
   return type === "integer" || type === "number" || type === "boolean" ? Number(value) : value;

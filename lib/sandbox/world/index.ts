@@ -12,7 +12,7 @@ export { LockTimeoutError } from "./mutex.ts";
 export { NodeFiles, OutsideNodeError } from "./node-files.ts";
 export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";
 export { createQcow2, ImageError, type ImageInfo, inspectImage } from "./qcow2.ts";
-export { isPrivilege, PRIVILEGES, type Privilege } from "./roles.ts";
+export { isPrivilege, type Privilege } from "./roles.ts";
 export { type LocatedVolume, StorageError, type StorageStore } from "./storages.ts";
 export type { TaskRequest, TaskStore, Worker } from "./tasks.ts";
 export type {
@@ -27,7 +27,7 @@ export type {
 } from "./types.ts";
 export { parseUpid } from "./upid.ts";
 export { guestOf, isTemplate, nameOf, type VmStore } from "./vms.ts";
-export { parseVolumeId, parseVolumeName } from "./volume-id.ts";
+export { parseVolumeId } from "./volume-id.ts";
 export {
   cloneImage,
   createImage,
@@ -38,7 +38,6 @@ export {
   linkedClones,
   linkImage,
   removeVolume,
-  storageOf,
   toBase,
 } from "./volumes.ts";
 export type { Bridge, Hardware, World } from "./world.ts";

@@ -156,7 +156,7 @@ async function describeFile(located: LocatedVolume): Promise<Volume | undefined>
 }
 
 /** Names in a directory without the hidden ones; none when it does not exist. */
-export function listNames(directory: string): string[] {
+function listNames(directory: string): string[] {
   try {
     return readdirSync(directory).filter((name) => !name.startsWith("."));
   } catch (error) {

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
-import { CommandError, childEnv, start } from "../process.ts";
-import { transferLine } from "../progress.ts";
-import type { StepControl } from "../task/index.ts";
-import { quoteWords } from "./quote.ts";
-import type { NodeShell } from "./ssh.ts";
+import { CommandError, childEnv, start } from "../../process.ts";
+import { transferLine } from "../../progress.ts";
+import type { StepControl } from "../../task/index.ts";
+import { quoteWords } from "../quote.ts";
+import type { NodeShell } from "../ssh.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 const PROGRESS_MS = 200;

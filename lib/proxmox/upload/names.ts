@@ -1,0 +1,53 @@
+import { TaskError } from "../../errors.ts";
+import { formatImageName, parseImageName } from "../../image-name.ts";
+import { type ImageMetadata, parseNotes } from "../image-metadata.ts";
+import type { Qm, TemplatePlan } from "../qm.ts";
+
+/**
+ * The template's metadata, when it is there and was made from the very same image.
+ * @param hash of the image; without it every template of the name is somebody else's
+ * @throws {TaskError} when the name is taken by something else
+ */
+export async function sameTemplate(
+  qm: Qm,
+  name: string,
+  signal: AbortSignal,
+  hash?: () => Promise<string>,
+): Promise<ImageMetadata | undefined> {
+  const vms = await qm.list({ signal });
+  const taken = vms.find((vm) => vm.name === name);
+  if (taken === undefined) return undefined;
+  const config = await qm.config(taken.vmid, { signal });
+  const metadata = parseNotes(config.description ?? "");
+  if (config.template === "1" && metadata !== undefined && metadata.qcow2_sha256 === (await hash?.()))
+    return metadata;
+  const free = nextName(
+    name,
+    vms.map((vm) => vm.name),
+  );
+  throw new TaskError({
+    what: `The name ${name} is taken on the node`,
+    why: `VM ${taken.vmid} has it${config.template === "1" ? ", a template made from another image" : ", and is no template"}`,
+    todo: [`Use the next free release: ${free}`],
+  });
+}
+
+/** The same image name with the next release number that nobody has. */
+function nextName(name: string, taken: readonly string[]): string {
+  const { alma, arch, kubernetes, release } = parseImageName(name);
+  for (let next = release + 1; ; next += 1) {
+    const candidate = formatImageName({ alma, arch, k3sVersion: `${kubernetes}+k3s1`, release: `v${next}` });
+    if (!taken.includes(candidate)) return candidate;
+  }
+}
+
+/** Two uploads of one name at the same time: the VM with the lower number stays. */
+export async function demandFirst(qm: Qm, { name, vmid }: TemplatePlan, signal: AbortSignal): Promise<void> {
+  const other = (await qm.list({ signal })).find((vm) => vm.name === name && vm.vmid < vmid);
+  if (other === undefined) return;
+  throw new TaskError({
+    what: `The name ${name} is taken on the node`,
+    why: `VM ${other.vmid} got it while we were at work`,
+    todo: ["Wait for the other upload, then run it again"],
+  });
+}

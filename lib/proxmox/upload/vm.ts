@@ -1,0 +1,55 @@
+import { randomBytes } from "node:crypto";
+import { TaskError } from "../../errors.ts";
+import type { StepControl } from "../../task/index.ts";
+import type { Qcow2 } from "../qcow2.ts";
+import { type Qm, type TemplatePlan, type Vmid, VmidTakenError } from "../qm.ts";
+
+/** How many numbers are tried when others are quicker. */
+const VMID_ATTEMPTS = 5;
+
+/** A number is not reserved by asking for it: when somebody else is quicker, the next one is taken. */
+export async function createFree(qm: Qm, plan: TemplatePlan, control: StepControl): Promise<TemplatePlan> {
+  const { signal, undo } = control;
+  for (let attempt = 1; ; attempt += 1) {
+    const vmid: Vmid = await qm.nextId({ signal });
+    const mark = `Being uploaded by homelab (${randomBytes(8).toString("hex")})`;
+    try {
+      // It is short and is not cut off: nobody would know whether there is a VM now.
+      await qm.create({ ...plan, vmid }, mark);
+    } catch (error) {
+      if (error instanceof VmidTakenError) {
+        if (attempt === VMID_ATTEMPTS) throw error;
+        continue;
+      }
+      // The connection may have broken when the node was done. Only a VM that bears our mark is ours.
+      const isOurs = async (): Promise<boolean> =>
+        (await qm.list()).some((vm) => vm.vmid === vmid) && (await qm.config(vmid)).description === mark;
+      if (await isOurs().catch(() => true)) {
+        undo(`VM ${vmid} removed`, async () => {
+          if (await isOurs()) await qm.destroy(vmid);
+        });
+      }
+      throw error;
+    }
+    undo(`VM ${vmid} removed`, async () => await qm.destroy(vmid));
+    signal.throwIfAborted();
+    return { ...plan, vmid };
+  }
+}
+
+/** `qm` can end with 0 though the import failed: the configuration tells. */
+export async function demandImported(qm: Qm, vmid: Vmid, image: Qcow2, signal: AbortSignal): Promise<void> {
+  const { scsi0 = "" } = await qm.config(vmid, { signal });
+  const [, amount = "0", unit = ""] = /size=(\d+)([KMGT]?)/.exec(scsi0) ?? [];
+  const size = Number(amount) * 1024 ** ["", "K", "M", "G", "T"].indexOf(unit);
+  // Sizes are shown in the largest unit that divides them, so nothing is lost by rounding.
+  if (size >= image.virtualSize) return;
+  throw new TaskError({
+    what: "The disk was not imported completely",
+    why:
+      scsi0 === ""
+        ? "The VM has no disk"
+        : `The image has ${image.virtualSize} bytes, the VM's disk ${size} (${scsi0})`,
+    todo: ["Check the node's storage and log:", "$ journalctl -u pvedaemon -n 50"],
+  });
+}
