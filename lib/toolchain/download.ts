@@ -1,20 +1,9 @@
-import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
 import { chmod, lstat, mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { messageOf } from "../errors.ts";
+import { fetchText, fetchToFile } from "../http.ts";
 import { run } from "../process.ts";
-import { formatBytes, transferLine } from "../progress.ts";
 import { addRecord, readRecords } from "./records.ts";
 import type { Release } from "./tool.ts";
-
-/** How long a server may take to answer at all; without a route to it people should not wait long. */
-const CONNECT_TIMEOUT_MS = 8_000;
-
-/** Hosts that did not answer; nobody waits for them twice in one run. */
-const unreachable = new Map<string, string>();
 
 export interface DownloadOptions {
   /** An empty folder to work in. */
@@ -58,7 +47,7 @@ async function unpack(member: string, archive: string, options: DownloadOptions)
 
 async function expectedSha256({ checksum, url }: Release, options: DownloadOptions): Promise<string> {
   if ("sha256" in checksum) return checksum.sha256;
-  const text = await (await request(checksum.url, options)).text();
+  const text = await fetchText(checksum.url, options);
   const found = checksumIn(text, basename(decodeURIComponent(new URL(url).pathname)));
   if (found === undefined) throw new Error(`${checksum.url} has no checksum for ${url}`);
   const before = readRecords(options.checksumsFile)[url];
@@ -87,61 +76,6 @@ function checksumIn(text: string, name: string): string | undefined {
 
 function isSha256(text: string): boolean {
   return /^[0-9a-f]{64}$/i.test(text);
-}
-
-async function fetchToFile(url: string, file: string, options: DownloadOptions): Promise<string> {
-  const response = await request(url, options);
-  if (response.body === null) throw new Error(`${url} has no content`);
-  const total = Number(response.headers.get("content-length")) || undefined;
-  const hash = createHash("sha256");
-  const started = performance.now();
-  let bytes = 0;
-  let said = 0;
-  const body = Readable.fromWeb(response.body);
-  body.on("data", (chunk: Buffer) => {
-    hash.update(chunk);
-    bytes += chunk.length;
-    if (performance.now() - said < 200) return;
-    said = performance.now();
-    options.onProgress?.(transferLine({ bytes, total, seconds: (said - started) / 1000 }));
-  });
-  try {
-    await pipeline(body, createWriteStream(file), { ...signalOf(options) });
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    throw new Error(`${url} broke off after ${formatBytes(bytes)}: ${reasonOf(error)}`);
-  }
-  return hash.digest("hex");
-}
-
-async function request(url: string, { signal }: DownloadOptions): Promise<Response> {
-  const { host } = new URL(url);
-  const before = unreachable.get(host);
-  if (before !== undefined) throw new Error(before);
-  const timer = new AbortController();
-  const timeout = setTimeout(() => timer.abort(), CONNECT_TIMEOUT_MS);
-  try {
-    const response = await fetch(url, {
-      signal: AbortSignal.any([timer.signal, ...(signal ? [signal] : [])]),
-    });
-    if (!response.ok) throw new AnsweredError(`${url} answered ${response.status} ${response.statusText}`);
-    return response;
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (error instanceof AnsweredError) throw error;
-    const message = `${host} cannot be reached (${timer.signal.aborted ? "no answer" : reasonOf(error)})`;
-    unreachable.set(host, message);
-    throw new Error(message);
-  } finally {
-    clearTimeout(timeout);
-  }
-}
-
-class AnsweredError extends Error {}
-
-/** fetch hides the reason behind "fetch failed" and "terminated". */
-function reasonOf(error: unknown): string {
-  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
 }
 
 function signalOf({ signal }: DownloadOptions): { signal?: AbortSignal } {
