@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 
@@ -99,6 +100,32 @@ export function existingFile(text: string): string {
   const file = path(text);
   if (!existsSync(file)) throw new Error(`there is no file ${file}`);
   return file;
+}
+
+/** An https address, or the path of a file that is there. */
+export function fileOrUrl(text: string): string {
+  if (!/^[a-z]+:\/\//i.test(text)) return existingFile(text);
+  return matching(text, /^https?:\/\/[^\s'"]+$/, "it must be an https address or the path of a file");
+}
+
+/** "sha256:" and 64 hexadecimal digits; the prefix may be left out. */
+export function sha256(text: string): string {
+  const digits = text.toLowerCase().replace(/^sha256:/, "");
+  return `sha256:${matching(digits, /^[0-9a-f]{64}$/, "it must be a sha256 of 64 hexadecimal digits")}`;
+}
+
+export function ipv4(text: string): string {
+  if (!isIPv4(text)) throw new Error("it must be an IPv4 address");
+  return text;
+}
+
+/** "dhcp", or an address with its prefix length. */
+export function dhcpOrCidr(text: string): string {
+  if (text === "dhcp") return text;
+  const [address = "", prefix = ""] = text.split("/");
+  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : 0;
+  if (isIPv4(address) && bits >= 8 && bits <= 30) return text;
+  throw new Error("it must be dhcp, or an address with its prefix length such as 10.23.45.99/24");
 }
 
 export function oneOf<const Value extends string>(...values: readonly Value[]): (text: string) => Value {

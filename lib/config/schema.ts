@@ -15,6 +15,8 @@ export interface Setting<Value> {
   readonly secret?: true;
   /** The OpenTofu variable that carries it, also its key in globals.tfvars. */
   readonly tfVar?: string;
+  /** The Packer variable that carries it. */
+  readonly pkrVar?: string;
   /** @throws {Error} whose message ends the sentence "NAME is not valid: …" */
   parse(text: string): Value;
 }
@@ -29,6 +31,7 @@ const SSH = "SSH to the Proxmox node";
 const PLACES = "Where things go on the node";
 const CLUSTER = "The cluster";
 const IMAGE = "The golden image";
+const BUILD = "Building the golden image";
 const GIT = "GitOps";
 const STATE = "State";
 
@@ -181,6 +184,7 @@ export const SETTINGS = {
   }),
   ARCH: setting({
     group: IMAGE,
+    pkrVar: "arch",
     about: "CPU architecture of the image",
     example: "amd64",
     fallback: "amd64",
@@ -188,6 +192,7 @@ export const SETTINGS = {
   }),
   K3S_VERSION: setting({
     group: IMAGE,
+    pkrVar: "k3s_version",
     about: "k3s version inside the image",
     where: "https://github.com/k3s-io/k3s/releases",
     example: "v1.28.5+k3s1",
@@ -212,10 +217,72 @@ export const SETTINGS = {
     about: "template's whole name; made of the four settings above when it is not set",
     example: "alma9-k3-node-amd64-v1.28.5-v1",
     tfVar: "template",
+    pkrVar: "image_version",
     parse: (text: string) => {
       parseImageName(text);
       return text;
     },
+  }),
+  ALMA_ISO_URL: setting({
+    group: BUILD,
+    about: "address or path of the AlmaLinux 9 Minimal ISO; the newest release when it is not set",
+    where: "https://almalinux.org/get-almalinux",
+    example: "https://repo.almalinux.org/almalinux/9/isos/x86_64/AlmaLinux-9-latest-x86_64-minimal.iso",
+    pkrVar: "alma_iso_url",
+    parse: parse.fileOrUrl,
+  }),
+  ALMA_ISO_CHECKSUM: setting({
+    group: BUILD,
+    about: "sha256 of that ISO; taken from the publisher's CHECKSUM file when it is not set",
+    where: "the CHECKSUM file beside the ISO",
+    example: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    pkrVar: "alma_iso_checksum",
+    parse: parse.sha256,
+  }),
+  FIRMWARE: setting({
+    group: BUILD,
+    about: "firmware of the build VM; the image starts with both",
+    example: "uefi",
+    fallback: "uefi",
+    pkrVar: "firmware",
+    parse: parse.oneOf("uefi", "bios"),
+  }),
+  KICKSTART_DELIVERY: setting({
+    group: BUILD,
+    about: "how the installer gets its kickstart: http from this machine, or cd where it cannot reach us",
+    example: "cd",
+    fallback: "http",
+    pkrVar: "kickstart_delivery",
+    parse: parse.oneOf("http", "cd"),
+  }),
+  BUILD_HTTP_ADDRESS: setting({
+    group: BUILD,
+    about: "address of this machine that the build VM calls back to; found out when it is not set",
+    example: "10.23.45.5",
+    pkrVar: "http_address",
+    parse: parse.ipv4,
+  }),
+  BUILD_IP: setting({
+    group: BUILD,
+    about: "address of the build VM with its prefix length, or dhcp",
+    example: "10.23.45.99/24",
+    fallback: "dhcp",
+    pkrVar: "build_ip",
+    parse: parse.dhcpOrCidr,
+  }),
+  BUILD_GATEWAY: setting({
+    group: BUILD,
+    about: "gateway of the build VM, where BUILD_IP is an address",
+    example: "10.23.45.1",
+    pkrVar: "build_gateway",
+    parse: parse.ipv4,
+  }),
+  BUILD_NAMESERVER: setting({
+    group: BUILD,
+    about: "DNS server of the build VM, where BUILD_IP is an address",
+    example: "10.23.45.1",
+    pkrVar: "build_nameserver",
+    parse: parse.ipv4,
   }),
   GIT_REPO_URL: setting({
     group: GIT,
