@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SettingName, Settings } from "../lib/config/index.ts";
-import { messageOf, TaskError } from "../lib/errors.ts";
 import { formatImageName } from "../lib/image-name.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
@@ -155,27 +154,8 @@ export function environmentDeps(settings: EnvironmentSettings): EnvironmentDeps 
       return { program: path, cliConfigFile };
     },
     async trusted() {
-      const { PM_TLS_CA: ca, PM_TLS_FINGERPRINT: fingerprint, PM_API_URL: url } = settings;
-      if (settings.PM_TLS_INSECURE) return undefined;
-      if (fingerprint === undefined) return ca === undefined ? undefined : await readFile(ca, "utf8");
-      // Go knows no fingerprints, but trusts the very certificate that it is given.
-      const { shownCertificate } = await import("../lib/proxmox/index.ts");
-      const shown = await shownCertificate(url).catch((error: unknown) => {
-        throw new TaskError({
-          what: `The Proxmox API at ${url.origin} cannot be reached`,
-          why: messageOf(error),
-          todo: ["Check PM_API_URL, and that the node is up and reachable from here"],
-          cause: error,
-        });
-      });
-      if (shown.fingerprint === fingerprint) return shown.pem;
-      throw new TaskError({
-        what: "The node shows another certificate than the pinned one",
-        why: `PM_TLS_FINGERPRINT is ${fingerprint}, the certificate's is ${shown.fingerprint}`,
-        todo: [
-          "If the certificate was renewed, set PM_TLS_FINGERPRINT anew; if it was not, somebody is in between",
-        ],
-      });
+      const { trustedPem } = await import("../lib/proxmox/index.ts");
+      return await trustedPem(settings);
     },
   };
 }

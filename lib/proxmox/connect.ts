@@ -1,4 +1,7 @@
+import { readFile } from "node:fs/promises";
+import { messageOf, TaskError } from "../errors.ts";
 import { type ApiAccess, ProxmoxApi } from "./api/client.ts";
+import { shownCertificate } from "./api/tls.ts";
 import { NodeShell, type SshTarget } from "./ssh.ts";
 
 /** What the settings say of the node. */
@@ -32,6 +35,36 @@ export function apiFrom(settings: NodeSettings): ProxmoxApi {
     },
   };
   return new ProxmoxApi(access);
+}
+
+/**
+ * PEM of what the node's certificate is verified against, besides the system's authorities: for Go programs, which
+ * know no fingerprints but trust the very certificate that they are given.
+ * @returns undefined where the system's authorities are enough, or nothing is to be verified
+ * @throws {TaskError} when the node shows another certificate than the pinned one
+ */
+export async function trustedPem(
+  settings: Omit<NodeSettings, "PM_API_TOKEN_ID" | "PM_API_TOKEN_SECRET">,
+): Promise<string | undefined> {
+  const { PM_TLS_CA: ca, PM_TLS_FINGERPRINT: fingerprint, PM_API_URL: url } = settings;
+  if (settings.PM_TLS_INSECURE) return undefined;
+  if (fingerprint === undefined) return ca === undefined ? undefined : await readFile(ca, "utf8");
+  const shown = await shownCertificate(url).catch((error: unknown) => {
+    throw new TaskError({
+      what: `The Proxmox API at ${url.origin} cannot be reached`,
+      why: messageOf(error),
+      todo: ["Check PM_API_URL, and that the node is up and reachable from here"],
+      cause: error,
+    });
+  });
+  if (shown.fingerprint === fingerprint) return shown.pem;
+  throw new TaskError({
+    what: "The node shows another certificate than the pinned one",
+    why: `PM_TLS_FINGERPRINT is ${fingerprint}, the certificate's is ${shown.fingerprint}`,
+    todo: [
+      "If the certificate was renewed, set PM_TLS_FINGERPRINT anew; if it was not, somebody is in between",
+    ],
+  });
 }
 
 /** SSH to the node, from settings: without PM_SSH_HOST it is the API's host. */

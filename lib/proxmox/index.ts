@@ -2,7 +2,7 @@
 export { type ApiAccess, ProxmoxApi } from "./api/client.ts";
 export { ApiFailure } from "./api/failures.ts";
 export { shownCertificate, type TlsTrust } from "./api/tls.ts";
-export { apiFrom, type NodeSettings, type SshSettings, shellFrom } from "./connect.ts";
+export { apiFrom, shellFrom, trustedPem } from "./connect.ts";
 export { type ImageMetadata, imageMetadata, parseNotes, renderNotes } from "./image-metadata.ts";
 export {
   findTemplate,

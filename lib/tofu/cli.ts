@@ -2,15 +2,15 @@ import { chmod, mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { messageOf, TaskError } from "../errors.ts";
+import { runGently } from "../gentle.ts";
 import type { RunResult } from "../process.ts";
+import { trustBundle } from "../trust.ts";
 import { tofuEnv } from "./child-environment.ts";
 import { type Diagnostic, DiagnosticSchema, explain, tofuFailure } from "./diagnostics.ts";
 import { parseEvent, type TofuEvent } from "./events.ts";
-import { runGently } from "./gentle.ts";
 import { type Plan, parsePlan } from "./plan.ts";
 import { Scratch } from "./scratch.ts";
 import { type ManagedVm, vmsInState } from "./state.ts";
-import { trustBundle } from "./trust.ts";
 
 /** A value of a variable. */
 export type VariableValue = string | number | boolean | readonly string[];

@@ -25,4 +25,3 @@ export { type EnvironmentOutputs, parseOutputs } from "./outputs.ts";
 export { type Plan, type PlannedAction, type PlannedChange, type PlannedVm, parsePlan } from "./plan.ts";
 export { TofuSession } from "./session.ts";
 export type { ManagedVm } from "./state.ts";
-export { trustBundle } from "./trust.ts";

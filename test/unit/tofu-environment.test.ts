@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { UsageError } from "../../lib/errors.ts";
 import { tofuEnv } from "../../lib/tofu/child-environment.ts";
-import { environmentDirectory, globalVarFiles, listEnvironments, trustBundle } from "../../lib/tofu/index.ts";
+import { environmentDirectory, globalVarFiles, listEnvironments } from "../../lib/tofu/index.ts";
 import { Scratch } from "../../lib/tofu/scratch.ts";
+import { trustBundle } from "../../lib/trust.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "tofu-environment-"));
 after(() => rmSync(dir, { recursive: true, force: true }));

@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline";
-import { type RunResult, start } from "../process.ts";
+import { type RunResult, start } from "./process.ts";
 
-/** How long an interrupted tofu may take: a clone under way ends on the node anyway, and has to get into the state. */
+/** How long an interrupted program may take: a clone under way ends on the node anyway, and has to get into tofu's state. */
 const GRACE_MS = 15 * 60_000;
 
 interface GentleOptions {
@@ -14,7 +14,7 @@ interface GentleOptions {
 
 /**
  * Run a program that must be asked to stop, not killed. tofu answers an interrupt by letting its provider end what is
- * under way, and writes its state; a provider that is killed in the middle of a call leaves things that no state knows.
+ * under way, and writes its state; Packer removes its build VM. Killed, they leave things that nobody knows of.
  * @returns its output, whatever the exit code
  */
 export async function runGently(
@@ -28,7 +28,7 @@ export async function runGently(
   let killer: NodeJS.Timeout | undefined;
   const interrupt = (): void => {
     if (child.pid === undefined) return;
-    // The whole group, as a terminal does on Ctrl-C: the provider ignores it but where it waits for a guest's agent.
+    // The whole group, as a terminal does on Ctrl-C: providers and plugins know what to do.
     signalGroup(child.pid, "SIGINT");
     killer = setTimeout(signalGroup, GRACE_MS, child.pid, "SIGKILL");
   };
