@@ -71,6 +71,15 @@ export function parseImageName(name: string): ImageName {
   };
 }
 
+/** The same image name with the next release number that nobody has. */
+export function nextFreeName(name: string, taken: readonly string[]): string {
+  const { alma, arch, kubernetes, release } = parseImageName(name);
+  for (let next = release + 1; ; next += 1) {
+    const candidate = formatImageName({ alma, arch, k3sVersion: `${kubernetes}+k3s1`, release: `v${next}` });
+    if (!taken.includes(candidate)) return candidate;
+  }
+}
+
 /** Whether a VM or template of that name is one of our images. */
 export function isImageName(name: string): boolean {
   try {

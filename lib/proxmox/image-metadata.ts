@@ -9,10 +9,11 @@ const metadataSchema = v.object({
   k3s_version: v.string(),
   distribution_release: v.string(),
   build_date: v.string(),
-  qcow2_path: v.string(),
-  qcow2_size_gb: v.number(),
   template_id: v.number(),
-  qcow2_sha256: v.string(),
+  // An image that Packer built on the node itself never was a file here.
+  qcow2_path: v.optional(v.string()),
+  qcow2_size_gb: v.optional(v.number()),
+  qcow2_sha256: v.optional(v.string()),
 });
 export type ImageMetadata = Readonly<v.InferOutput<typeof metadataSchema>>;
 
@@ -22,10 +23,9 @@ export interface ImageFacts {
   /** With its revision: "v1.28.5+k3s1"; from the name, without one, when it is left out. */
   readonly k3sVersion?: string | undefined;
   readonly builtAt: Date;
-  readonly path: string;
-  readonly bytes: number;
   readonly vmid: number;
-  readonly sha256: string;
+  /** The file it was uploaded from. */
+  readonly qcow2?: { readonly path: string; readonly bytes: number; readonly sha256: string } | undefined;
 }
 
 export function imageMetadata(facts: ImageFacts): ImageMetadata {
@@ -37,10 +37,14 @@ export function imageMetadata(facts: ImageFacts): ImageMetadata {
     k3s_version: facts.k3sVersion?.split("+")[0] === kubernetes ? facts.k3sVersion : kubernetes,
     distribution_release: `v${release}`,
     build_date: facts.builtAt.toISOString().replace(/\.\d+Z$/, "Z"),
-    qcow2_path: facts.path,
-    qcow2_size_gb: Number((facts.bytes / 1e9).toPrecision(3)),
+    ...(facts.qcow2 === undefined
+      ? {}
+      : {
+          qcow2_path: facts.qcow2.path,
+          qcow2_size_gb: Number((facts.qcow2.bytes / 1e9).toPrecision(3)),
+          qcow2_sha256: facts.qcow2.sha256,
+        }),
     template_id: facts.vmid,
-    qcow2_sha256: facts.sha256,
   };
 }
 

@@ -18,10 +18,12 @@ function metadata(more: Partial<Parameters<typeof imageMetadata>[0]> = {}): Imag
     name: NAME,
     k3sVersion: "v1.28.5+k3s1",
     builtAt: new Date("2024-01-15T10:30:00.123Z"),
-    path: "output/alma9-k3s-optimized.qcow2",
-    bytes: 2_100_000_000,
     vmid: 9000,
-    sha256: "ab".repeat(32),
+    qcow2: {
+      path: "output/alma9-k3s-optimized.qcow2",
+      bytes: 2_100_000_000,
+      sha256: "ab".repeat(32),
+    },
     ...more,
   });
 }
@@ -42,6 +44,12 @@ describe("image metadata", () => {
     });
   });
 
+  test("of an image that was built on the node name no file", () => {
+    const { qcow2_path, qcow2_size_gb, qcow2_sha256, ...rest } = metadata({ qcow2: undefined });
+    assert.deepEqual([qcow2_path, qcow2_size_gb, qcow2_sha256], [undefined, undefined, undefined]);
+    assert.deepEqual(parseNotes(renderNotes(rest)), rest);
+  });
+
   test("another k3s than the one in the name does not count", () => {
     assert.equal(metadata({ k3sVersion: "v1.35.6+k3s1" }).k3s_version, "v1.28.5");
     assert.equal(metadata({ k3sVersion: undefined }).k3s_version, "v1.28.5");
@@ -59,14 +67,16 @@ describe("image metadata", () => {
           release: fc.integer({ min: 1, max: 99_999 }),
         })
         .map(formatImageName),
-      path: fc.oneof(
-        fc.string({ unit: "binary" }),
-        fc.constantFrom("/tmp/`a`.qcow2", "/tmp/```json\n{}\n```", "/tmp/$(x) 'y'\n```\n.qcow2", "\r\n```"),
-      ),
       builtAt: fc.date({ min: new Date(0), max: new Date("9999-12-31T00:00:00Z"), noInvalidDate: true }),
-      bytes: fc.maxSafeNat(),
       vmid: fc.integer({ min: 100, max: 999_999_999 }),
-      sha256: fc.stringMatching(/^[0-9a-f]{64}$/),
+      qcow2: fc.record({
+        path: fc.oneof(
+          fc.string({ unit: "binary" }),
+          fc.constantFrom("/tmp/`a`.qcow2", "/tmp/```json\n{}\n```", "/tmp/$(x) 'y'\n```\n.qcow2", "\r\n```"),
+        ),
+        bytes: fc.maxSafeNat(),
+        sha256: fc.stringMatching(/^[0-9a-f]{64}$/),
+      }),
     })
     .map(imageMetadata);
 

@@ -139,8 +139,8 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
       async run({ signal }) {
         const builtAt = (await stat(file)).mtime;
         const { k3sVersion } = request;
-        const bytes = image.fileSize;
-        made = imageMetadata({ name, k3sVersion, builtAt, path: file, bytes, vmid: plan.vmid, sha256 });
+        const qcow2 = { path: file, bytes: image.fileSize, sha256 };
+        made = imageMetadata({ name, k3sVersion, builtAt, vmid: plan.vmid, qcow2 });
         plan = { ...plan, notes: renderNotes(made) };
         await byHand(
           "The VM was not configured",

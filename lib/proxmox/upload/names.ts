@@ -1,5 +1,5 @@
 import { TaskError } from "../../errors.ts";
-import { formatImageName, parseImageName } from "../../image-name.ts";
+import { nextFreeName } from "../../image-name.ts";
 import { type ImageMetadata, parseNotes } from "../image-metadata.ts";
 import type { Qm, TemplatePlan } from "../qm.ts";
 
@@ -21,7 +21,7 @@ export async function sameTemplate(
   const metadata = parseNotes(config.description ?? "");
   if (config.template === "1" && metadata !== undefined && metadata.qcow2_sha256 === (await hash?.()))
     return metadata;
-  const free = nextName(
+  const free = nextFreeName(
     name,
     vms.map((vm) => vm.name),
   );
@@ -30,15 +30,6 @@ export async function sameTemplate(
     why: `VM ${taken.vmid} has it${config.template === "1" ? ", a template made from another image" : ", and is no template"}`,
     todo: [`Use the next free release: ${free}`],
   });
-}
-
-/** The same image name with the next release number that nobody has. */
-function nextName(name: string, taken: readonly string[]): string {
-  const { alma, arch, kubernetes, release } = parseImageName(name);
-  for (let next = release + 1; ; next += 1) {
-    const candidate = formatImageName({ alma, arch, k3sVersion: `${kubernetes}+k3s1`, release: `v${next}` });
-    if (!taken.includes(candidate)) return candidate;
-  }
 }
 
 /** Two uploads of one name at the same time: the VM with the lower number stays. */

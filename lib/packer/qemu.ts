@@ -1,0 +1,97 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { TaskError } from "../errors.ts";
+import type { Architecture } from "../image-name.ts";
+
+/** How QEMU is to be run for a build. */
+export interface QemuHost {
+  /** Path of qemu-system-…. */
+  readonly binary: string;
+  /** kvm and hvf run at full speed; tcg emulates and takes many times as long. */
+  readonly accelerator: "kvm" | "hvf" | "tcg";
+  readonly machine: string;
+  readonly cpu: string;
+  /** UEFI firmware and the template of its variables; undefined for a BIOS build. */
+  readonly efi: { readonly code: string; readonly vars: string } | undefined;
+}
+
+const PROGRAM = { amd64: "qemu-system-x86_64", arm64: "qemu-system-aarch64" } as const;
+
+/** Where distributions keep UEFI firmware for QEMU: Debian, Fedora, Arch, openSUSE, Homebrew. */
+const FIRMWARE: Readonly<Record<Architecture, readonly (readonly [code: string, vars: string])[]>> = {
+  amd64: [
+    ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
+    ["/usr/share/edk2/ovmf/OVMF_CODE_4M.qcow2", "/usr/share/edk2/ovmf/OVMF_VARS_4M.qcow2"],
+    ["/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"],
+    ["/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"],
+    ["/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"],
+    ["/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"],
+    ["/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"],
+  ],
+  arm64: [
+    ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
+    ["/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"],
+    ["/opt/homebrew/share/qemu/edk2-aarch64-code.fd", "/opt/homebrew/share/qemu/edk2-arm-vars.fd"],
+  ],
+};
+
+const INSTALL = {
+  amd64:
+    "$ sudo apt-get install qemu-system-x86 qemu-utils ovmf xorriso   # or your system's packages of that name",
+  arm64: "$ sudo apt-get install qemu-system-arm qemu-utils qemu-efi-aarch64 xorriso",
+} as const;
+
+/**
+ * Find QEMU and its firmware on this machine.
+ * @throws {TaskError} with what to install
+ */
+export function findQemu(arch: Architecture, firmware: "uefi" | "bios"): QemuHost {
+  if (arch === "arm64" && firmware === "bios") {
+    throw new TaskError({
+      what: "There is no BIOS for arm64",
+      why: "Machines of that architecture start with UEFI alone",
+      todo: ["Leave FIRMWARE out, or set it to uefi"],
+    });
+  }
+  const binary = onPath(PROGRAM[arch]);
+  const efi = FIRMWARE[arch].find(([code, vars]) => existsSync(code) && existsSync(vars));
+  if (binary === undefined || (firmware === "uefi" && efi === undefined)) {
+    throw new TaskError({
+      what:
+        binary === undefined
+          ? `${PROGRAM[arch]} is not installed`
+          : `UEFI firmware for ${arch} is not installed`,
+      why: "A local build runs the installer in QEMU",
+      todo: [INSTALL[arch], "Or build on the Proxmox node: --builder proxmox"],
+    });
+  }
+  const accelerator = acceleratorFor(arch);
+  return {
+    binary,
+    accelerator,
+    machine: arch === "amd64" ? "q35" : "virt",
+    // EL 9 needs x86-64-v2, which QEMU's own default lacks.
+    cpu: accelerator === "tcg" ? "max" : "host",
+    efi: firmware === "uefi" && efi !== undefined ? { code: efi[0], vars: efi[1] } : undefined,
+  };
+}
+
+function acceleratorFor(arch: Architecture): QemuHost["accelerator"] {
+  const native = { x64: "amd64", arm64: "arm64" }[process.arch as string] === arch;
+  if (!native) return "tcg";
+  if (process.platform === "darwin") return "hvf";
+  try {
+    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
+    return "kvm";
+  } catch {
+    return "tcg";
+  }
+}
+
+function onPath(program: string): string | undefined {
+  return (process.env.PATH ?? "")
+    .split(delimiter)
+    .filter((folder) => folder !== "")
+    .map((folder) => join(folder, program))
+    .find((path) => existsSync(path));
+}
