@@ -17,8 +17,16 @@ export function keptKey(file: string, comment: string): SshKey {
   const beforePublic = readIfThere(`${file}.pub`);
   if (before !== undefined && beforePublic !== undefined)
     return { private: before, public: beforePublic.trim() };
-  const key = ssh2.utils.generateKeyPairSync("ed25519", { comment });
+  const key = makeKey(comment);
   writeFileAtomic(file, `${key.private.trimEnd()}\n`);
   writeFileAtomic(`${file}.pub`, `${key.public}\n`, 0o644);
   return { private: key.private, public: key.public };
+}
+
+/** A new key. One in two hundred that ssh2 makes cannot be read, not even by itself: it is made again. */
+export function makeKey(comment: string): SshKey {
+  for (;;) {
+    const { private: secret, public: open } = ssh2.utils.generateKeyPairSync("ed25519", { comment });
+    if (!(ssh2.utils.parseKey(secret) instanceof Error)) return { private: secret, public: open };
+  }
 }
