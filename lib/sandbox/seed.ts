@@ -12,7 +12,7 @@ export const NAMES = {
   bridge: "vmbr0",
 } as const;
 
-/** What OpenTofu needs on the VMs: measured on a real node by taking each privilege away. */
+/** What OpenTofu and Packer need on the VMs: measured on a real node by taking each privilege away. */
 const VM_PRIVILEGES: readonly Privilege[] = [
   "VM.Allocate",
   "VM.Audit",
@@ -25,6 +25,7 @@ const VM_PRIVILEGES: readonly Privilege[] = [
   "VM.Config.Memory",
   "VM.Config.Network",
   "VM.Config.Options",
+  "VM.Console",
   "VM.GuestAgent.Audit",
   "VM.PowerMgmt",
 ];
@@ -34,7 +35,8 @@ export function sandboxPlan(tokenSecret: string): WorldPlan {
   const tokenId = `${NAMES.user}!${NAMES.token}`;
   const grants = {
     HomelabVms: "/vms",
-    HomelabStorage: "/storage",
+    HomelabStorage: `/storage/${NAMES.storage}`,
+    HomelabImages: `/storage/${NAMES.isoStorage}`,
     HomelabNetwork: "/sdn/zones/localnetwork",
   };
   return {
@@ -61,6 +63,8 @@ export function sandboxPlan(tokenSecret: string): WorldPlan {
       roles: {
         HomelabVms: VM_PRIVILEGES,
         HomelabStorage: ["Datastore.AllocateSpace", "Datastore.Audit"],
+        // Packer's kickstart volume comes and goes.
+        HomelabImages: ["Datastore.Allocate", "Datastore.AllocateTemplate", "Datastore.Audit"],
         HomelabNetwork: ["SDN.Use"],
       },
       // A token with privileges of its own has those that both it and its user have.

@@ -144,11 +144,11 @@ describe("what the API refuses", () => {
   > = {
     "a privilege that the token lacks": [
       DELETE,
-      "/nodes/pve/storage/local/content/local:iso%2Fa.iso",
+      "/nodes/pve/storage/vmdata/content/vmdata:100%2Fvm-100-disk-0.qcow2",
       {},
       403,
-      /^Permission check failed \(\/storage\/local, Datastore\.Allocate\)$/,
-      /^Give the token Datastore\.Allocate on \/storage\/local \(/,
+      /^Permission check failed \(\/storage\/vmdata, Datastore\.Allocate\)$/,
+      /^Give the token Datastore\.Allocate on \/storage\/vmdata \(/,
     ],
     "parameters that are wrong, each by name": [
       POST,

@@ -4,9 +4,15 @@ import type { AccessControl } from "../world/index.ts";
 const TOKEN =
   /^PVEAPIToken=(?<user>[^\s:/!]+@[A-Za-z][A-Za-z0-9.\-_]+)!(?<token>[A-Za-z][A-Za-z0-9.\-_]+)[=:](?<secret>\S+)$/;
 
-/** The request carried no credentials, or wrong ones. The message is the reason of the status line. */
+/** The request was refused before it was looked at. The message is the reason of the status line; there is no body. */
 export class AuthenticationError extends Error {
   override readonly name = "AuthenticationError";
+  readonly status: number;
+
+  constructor(message: string, status = 401) {
+    super(message);
+    this.status = status;
+  }
 }
 
 /**

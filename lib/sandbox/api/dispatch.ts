@@ -1,16 +1,10 @@
-import {
-  type ApiAnswer,
-  ApiError,
-  type ApiRequest,
-  type Dispatch,
-  failure,
-  parameterError,
-} from "../calls.ts";
+import { type ApiAnswer, ApiError, type ApiRequest, type Dispatch, parameterError } from "../calls.ts";
 import type { GuestRuntime } from "../hooks.ts";
 import { enforce } from "../permissions.ts";
 import { refusalOf } from "../refusal.ts";
 import { routeSchema, validate } from "../schema/index.ts";
 import type { World } from "../world/index.ts";
+import { checkNode } from "./check-node.ts";
 import type { CallContext } from "./route.ts";
 import { findRoute } from "./router.ts";
 import { routes } from "./routes/index.ts";
@@ -63,11 +57,4 @@ function merge(
     }
   }
   return { ...params, ...path };
-}
-
-/** A real node would pass the call on to the other one, which it cannot find. */
-function checkNode(world: World, node: string): void {
-  if (node === world.node || node === "localhost") return;
-  const why = `failed to get address info for: ${node}: Name or service not known`;
-  throw failure(`hostname lookup '${node}' failed - ${why}`);
 }

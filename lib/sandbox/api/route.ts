@@ -1,4 +1,4 @@
-import type { ApiAnswer, Caller } from "../calls.ts";
+import { type ApiAnswer, ApiError, type Caller } from "../calls.ts";
 import type { GuestRuntime } from "../hooks.ts";
 import type { Guard } from "../permissions.ts";
 import type { Params } from "../schema/index.ts";
@@ -28,10 +28,26 @@ export function answer(data: unknown, extra?: Readonly<Record<string, unknown>>)
 /** Start a worker in the caller's name; the answer is its UPID. */
 export function startTask(
   { world, caller, onLog }: CallContext,
-  request: Pick<TaskRequest, "type" | "id" | "run">,
+  { type, id, run }: Pick<TaskRequest, "type" | "id" | "run">,
 ): ApiAnswer {
-  const task: Task = world.tasks.start({ ...request, user: caller.user, token: caller.token, onLog });
+  const task: Task = world.tasks.start({
+    type,
+    id,
+    user: caller.user,
+    token: caller.token,
+    onLog,
+    run: async (worker) => {
+      await run(worker).catch((error: unknown) => {
+        throw withStatus(error);
+      });
+    },
+  });
   return { data: task.upid, task };
+}
+
+/** A privilege that is found missing in a task shows in its result with the status that a call would have had. */
+function withStatus(error: unknown): unknown {
+  return error instanceof ApiError && error.status === 403 ? new Error(`403 ${error.message}`) : error;
 }
 
 /** What the caller's privileges are checked against. */

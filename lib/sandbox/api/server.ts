@@ -11,6 +11,7 @@ import { parseForm, type RawParams, readParams } from "./body.ts";
 import { nodeCertificate } from "./certificates.ts";
 import { findRoute } from "./router.ts";
 import { routes } from "./routes/index.ts";
+import { receiveUpload, removeLeftUploads, uploadBoundary } from "./upload.ts";
 
 /** What goes back over the wire. */
 export interface WireAnswer {
@@ -54,17 +55,21 @@ export async function serveApi(
   options: ApiServerOptions = {},
 ): Promise<ApiServer> {
   const { caFile, ...tls } = await nodeCertificate(world);
+  removeLeftUploads(world);
   const log = options.log ?? (() => {});
   const intercept = options.intercept ?? (async (_, handle) => await handle());
-  const server = createServer({ ...tls, keepAliveTimeout: 30_000 }, (request, response) => {
-    intercept(request, async () => await handle(world, dispatch, request, log)).then(
-      (answer) => send(response, answer),
-      (error: unknown) => {
-        log(`${request.method} ${request.url}: ${messageOf(error)}`);
-        response.destroy();
-      },
-    );
-  });
+  const server = createServer(
+    { ...tls, keepAliveTimeout: 30_000, requestTimeout: 0 },
+    (request, response) => {
+      intercept(request, async () => await handle(world, dispatch, request, log)).then(
+        (answer) => send(response, answer),
+        (error: unknown) => {
+          log(`${request.method} ${request.url}: ${messageOf(error)}`);
+          response.destroy();
+        },
+      );
+    },
+  );
   await listen(server, options.port ?? 0);
   const { port } = server.address() as AddressInfo;
   return { url: `https://127.0.0.1:${port}${PREFIX}`, caFile, close: async () => await close(server) };
@@ -79,8 +84,10 @@ async function handle(
   try {
     return await answerTo(world, dispatch, request);
   } catch (error) {
-    // Refused credentials are told in the status line alone.
-    if (error instanceof AuthenticationError) return { status: 401, reason: error.message, body: undefined };
+    // Told in the status line alone.
+    if (error instanceof AuthenticationError) {
+      return { status: error.status, reason: error.message, body: undefined };
+    }
     if (error instanceof ApiError) return refusal(error);
     log(`${request.method} ${request.url}: ${error instanceof Error ? error.stack : String(error)}`);
     return refusal(new ApiError(500, messageOf(error)));
@@ -99,10 +106,17 @@ async function answerTo(world: World, dispatch: Dispatch, request: IncomingMessa
   }
   const path = address.slice(PREFIX.length);
   const caller = callerOf(world, method, path, request);
-  const params: RawParams = { ...parseForm(query), ...(await readParams(request)) };
-  const { data, extra, task } = await dispatch({ method, path, params, caller });
+  const boundary = uploadBoundary(path, request);
+  const { data, extra, task } =
+    boundary === undefined
+      ? await dispatch({ method, path, params: await paramsOf(query, request), caller })
+      : await receiveUpload(world, dispatch, { path, caller, boundary }, request);
   if (task !== undefined) await endOrGrace(world, task.upid);
   return { status: 200, reason: "OK", body: { data, ...extra } };
+}
+
+async function paramsOf(query: string, request: IncomingMessage): Promise<RawParams> {
+  return { ...parseForm(query), ...(await readParams(request)) };
 }
 
 /** A short task has ended by the time its caller hears of it, so that the caller's first poll sees the result. */

@@ -1,5 +1,5 @@
 import { failure } from "../calls.ts";
-import { demand, type Guard } from "../permissions.ts";
+import { allowed, demand, type Guard } from "../permissions.ts";
 import { formatDiskSize } from "../schema/index.ts";
 import {
   createImage,
@@ -45,24 +45,23 @@ export function demandStorage(guard: Guard, world: World, drive: Drive): void {
   if (asksForNew(drive) || file.endsWith(":cloudinit")) {
     demand(guard, `/storage/${storage.id}`, ["Datastore.AllocateSpace"]);
   } else if (!isRoot(guard)) {
-    demand(
-      guard,
-      `/storage/${storage.id}`,
-      ["Datastore.Audit", "Datastore.AllocateSpace", "Datastore.Allocate"],
-      "any",
-    );
+    demandVolume(guard, storage.id);
   }
   const source = drive["import-from"];
   if (source?.startsWith("/") && !isRoot(guard)) throw onlyRootPaths();
   if (source !== undefined && !source.startsWith("/")) {
-    const from = world.storages.get(parseVolumeId(source)?.storage ?? "");
-    demand(
-      guard,
-      `/storage/${from.id}`,
-      ["Datastore.Audit", "Datastore.AllocateSpace", "Datastore.Allocate"],
-      "any",
-    );
+    demandVolume(guard, world.storages.get(parseVolumeId(source)?.storage ?? "").id);
   }
+}
+
+/**
+ * Check that the caller may see and use what lies on a storage. Whoever may change it all may, without being named.
+ * @throws {ApiError}
+ */
+export function demandVolume(guard: Guard, storage: string): void {
+  const path = `/storage/${storage}`;
+  if (allowed(guard, path, ["Datastore.Allocate"])) return;
+  demand(guard, path, ["Datastore.AllocateSpace", "Datastore.Audit"], "any");
 }
 
 /**

@@ -1,7 +1,7 @@
 import { failure, parameterError } from "../calls.ts";
 import { demand, type Guard } from "../permissions.ts";
 import type { Privilege, VmConfig } from "../world/index.ts";
-import { isCdrom, isDriveKey, isUnusedKey, parseDrive } from "./drives.ts";
+import { isCdrom, isCloudInit, isDriveKey, isUnusedKey, parseDrive } from "./drives.ts";
 import { isNicKey } from "./network.ts";
 
 const OPTIONS: readonly (readonly [Privilege, readonly string[]])[] = [
@@ -46,7 +46,7 @@ const OPTIONS: readonly (readonly [Privilege, readonly string[]])[] = [
 const PRIVILEGE_OF = new Map(OPTIONS.flatMap(([privilege, keys]) => keys.map((key) => [key, privilege])));
 
 /**
- * Check that the caller may set or delete options of a VM. Which privilege a drive needs depends on what it is.
+ * Check that the caller may set or delete options of a VM. Drives are passed over: see `demandDrives`.
  * @param changes the options that are set; those to be deleted are looked up in `current`
  * @throws {ApiError} 403, or 500 for what only root may set
  */
@@ -58,12 +58,23 @@ export function demandOptions(
   current: VmConfig,
 ): void {
   demandOneLine(changes);
-  const needed = [
-    ...deletions.map((key) => privilegeOf(guard, key, current[key])),
-    ...Object.entries(changes).map(([key, value]) => privilegeOf(guard, key, value)),
-  ];
-  for (const privilege of needed) {
-    if (privilege !== undefined) demand(guard, `/vms/${vmid}`, [privilege]);
+  if (isRoot(guard)) return;
+  const needed = [...deletions.map((key) => [key, current[key]] as const), ...Object.entries(changes)];
+  for (const [key, value] of needed) {
+    if (!isDrive(key)) demand(guard, `/vms/${vmid}`, [privilegeOf(key, value)]);
+  }
+}
+
+/**
+ * Check that the caller may set, change or remove drives. Which privileges a drive needs depends on what it is. A real
+ * node looks when it changes the VM, which may be in a task, and not at all when it makes one.
+ * @param drives options of drives; others are passed over
+ * @throws {ApiError} 403
+ */
+export function demandDrives(guard: Guard, vmid: number, drives: VmConfig): void {
+  if (isRoot(guard)) return;
+  for (const [key, value] of Object.entries(drives)) {
+    if (isDrive(key)) for (const one of privilegesOfDrive(key, value)) demand(guard, `/vms/${vmid}`, [one]);
   }
 }
 
@@ -75,11 +86,19 @@ function demandOneLine(changes: VmConfig): void {
   if (broken !== undefined) throw parameterError({ [broken]: "value contains a line break" });
 }
 
-function privilegeOf(guard: Guard, key: string, value: string | undefined): Privilege | undefined {
-  if (isRoot(guard)) return undefined;
-  if (isDriveKey(key)) return isCdromText(key, value) ? "VM.Config.CDROM" : "VM.Config.Disk";
-  if (key === "cdrom") return "VM.Config.CDROM";
-  if (isUnusedKey(key)) return "VM.Config.Disk";
+function isDrive(key: string): boolean {
+  return isDriveKey(key) || isUnusedKey(key) || key === "cdrom";
+}
+
+function privilegesOfDrive(key: string, value: string): readonly Privilege[] {
+  if (key === "cdrom") return ["VM.Config.CDROM"];
+  if (isUnusedKey(key)) return ["VM.Config.Disk"];
+  const drive = parseDrive(key, value);
+  if (isCloudInit(drive)) return ["VM.Config.Cloudinit", "VM.Config.CDROM"];
+  return [isCdrom(drive) ? "VM.Config.CDROM" : "VM.Config.Disk"];
+}
+
+function privilegeOf(key: string, value: string | undefined): Privilege {
   if (isNicKey(key)) return "VM.Config.Network";
   if (/^ipconfig\d+$/.test(key)) return "VM.Config.Cloudinit";
   if (/^numa\d+$/.test(key)) return "VM.Config.CPU";
@@ -92,11 +111,4 @@ function privilegeOf(guard: Guard, key: string, value: string | undefined): Priv
 /** Only the user in person: root's tokens are checked like everybody else's. */
 export function isRoot({ caller }: Guard): boolean {
   return caller.user === "root@pam" && caller.token === undefined;
-}
-
-/** A drive that is asked for as STORAGE:cloudinit becomes a CD-ROM. */
-function isCdromText(key: string, value: string | undefined): boolean {
-  if (value === undefined) return false;
-  const drive = parseDrive(key, value);
-  return isCdrom(drive) || drive.file?.endsWith(":cloudinit") === true;
 }

@@ -27,7 +27,7 @@ async function powerOn({ world, guests }: Operation, vm: Vm, worker: Worker): Pr
   if (drivesOf(config).some(([, drive]) => isCloudInit(drive))) worker.log("generating cloud-init ISO");
   demandHardware({ world }, ready, worker);
   const running = { pid: nextPid(), since: Date.now() };
-  world.vms.update(vm.vmid, { running });
+  world.vms.update(vm.vmid, { running, typed: [] });
   try {
     await guests.started(guestOf(ready));
   } catch (error) {

@@ -19,7 +19,7 @@ import {
 import { needsRestart } from "./hotplug.ts";
 import { demandBridge, isNicKey, parseNic, printNic, withMac } from "./network.ts";
 import { normalOption } from "./normal-option.ts";
-import { demandOptions } from "./option-privileges.ts";
+import { demandDrives, demandOptions } from "./option-privileges.ts";
 
 /** What a client wants changed in a VM's configuration. */
 export interface ConfigChange {
@@ -83,7 +83,8 @@ export async function updateConfig(
   change: ConfigChange,
   log: Log,
 ): Promise<void> {
-  const { world } = operation;
+  const { world, caller } = operation;
+  const guard: Guard = { access: world.access, caller };
   await world.vms.exclusively(vmid, async () => {
     const vm = vmOf(world, vmid);
     if (change.digest !== undefined && change.digest !== world.vms.digest(vm)) {
@@ -92,12 +93,18 @@ export async function updateConfig(
     if (!change.skiplock) demandUnlocked(vm);
     log(`update VM ${vmid}: ${describe(change)}`);
     const next = { ...withPending(vm) };
+    demandDrives(guard, vmid, Object.fromEntries(change.deletions.flatMap((key) => entryOf(next, key))));
     for (const key of change.deletions) await removeOption(operation, next, key);
     // Volumes are gone by now: the configuration must not name them, whatever becomes of the rest.
     if (change.deletions.length > 0) settle(operation, vm, next, []);
+    demandDrives(guard, vmid, change.options);
     await setOptions(operation, vmid, next, change.options, log);
     settle(operation, vmOf(world, vmid), next, change.reverts);
   });
+}
+
+function entryOf(draft: Draft, key: string): [string, string][] {
+  return draft[key] === undefined ? [] : [[key, draft[key]]];
 }
 
 /** As `qm set` repeats what it was told; passwords are not repeated. */

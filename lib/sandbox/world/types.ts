@@ -12,6 +12,8 @@ export interface Vm {
   readonly templateName: string | undefined;
   /** Present while the VM runs. */
   readonly running: RunningVm | undefined;
+  /** The keys that were sent to it since it was last switched on, by QEMU's names. */
+  readonly typed: readonly string[];
 }
 
 /** What the node knows about a VM that runs. */

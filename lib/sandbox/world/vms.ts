@@ -10,12 +10,14 @@ export interface VmChange {
   readonly config?: VmConfig;
   readonly pending?: Vm["pending"];
   readonly running?: RunningVm | undefined;
+  readonly typed?: readonly string[];
 }
 
 /** What the node keeps about a VM besides its configuration file. */
 interface Sidecar {
   readonly templateName?: string;
   readonly running?: RunningVm;
+  readonly typed?: readonly string[];
 }
 
 /** The VMs and templates of the node, one configuration file each. */
@@ -44,6 +46,7 @@ export class VmStore {
         ...parseConf(text),
         templateName: sidecar.templateName,
         running: sidecar.running,
+        typed: sidecar.typed ?? [],
       });
     }
   }
@@ -63,7 +66,7 @@ export class VmStore {
    */
   create(vmid: number, config: VmConfig, templateName?: string): Vm {
     if (this.#vms.has(vmid)) throw new Error(`VM ${vmid} already exists`);
-    return this.#put({ vmid, config, pending: {}, templateName, running: undefined });
+    return this.#put({ vmid, config, pending: {}, templateName, running: undefined, typed: [] });
   }
 
   /** Replace parts of a VM's state. */
@@ -102,6 +105,7 @@ export class VmStore {
     const sidecar: Sidecar = {
       ...(vm.templateName === undefined ? {} : { templateName: vm.templateName }),
       ...(vm.running === undefined ? {} : { running: vm.running }),
+      ...(vm.typed.length === 0 ? {} : { typed: vm.typed }),
     };
     // The configuration last: a VM exists once its file does.
     writeJsonAtomic(this.#sidecarFile(vm.vmid), sidecar);

@@ -1,6 +1,5 @@
 import type { Exception } from "./replay.ts";
 
-const UPLOAD = "uploads by multipart form come with the building of images";
 const HISTORY = "the recording's node had run other tasks before";
 const FULL = "a storage that is full comes with the injection of faults";
 const NO_KVM = "the recording's machine had no KVM, and QEMU refused to start";
@@ -19,12 +18,10 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<number, Excepti
     ...each([31, 32], { skip: ACCESS }),
     105: { skip: "the words are those of Perl's JSON parser" },
     ...each([164, 165, 166, 167], { skip: NO_KVM }),
-    ...each([194, 195, 196, 197, 198, 199, 211, 212, 213, 214], { skip: UPLOAD }),
-    ...each([203, 204, 205, 206, 207, 208, 209, 215], { skip: FULL }),
+    ...each([203, 204, 205, 206, 207, 208, 209, 211, 212, 213, 214, 215], { skip: FULL }),
   },
   reads: {
     15: { shape: "figures and names of the machine underneath" },
-    ...each([24, 25, 26, 27], { skip: UPLOAD }),
     61: { shape: "the name server is that of the recording's node" },
     78: { skip: "one of the users was made after this list" },
     ...each([86, 87, 88, 89, 95, 105], { skip: HISTORY }),

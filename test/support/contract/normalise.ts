@@ -29,6 +29,8 @@ const TEXT_PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, "<uuid>"],
   [/\b[0-9a-f]{40}\b/g, "<sha1>"],
   [/\b(?:BC:24:11|bc:24:11)(?::[0-9A-Fa-f]{2}){3}\b/g, "<mac>"],
+  // Where the server keeps an upload until a task has it; the recording's lab had a place of its own.
+  [/\/var\/(?:srv\/labupload|tmp\/pveupload)-[0-9a-f]{32}/g, "<upload>"],
   [/ctime=\d+/g, "ctime=<time>"],
 ];
 

@@ -244,7 +244,26 @@ export interface Beginning {
   readonly running: readonly number[];
   /** Too new for the node's statistics to have seen them. */
   readonly unseen?: readonly number[];
+  /** What rectest may, by path, where it is not what it may in most recordings. */
+  readonly grants?: Readonly<Record<string, readonly Privilege[]>>;
+  /** More files of the node, with their sizes. */
+  readonly files?: Readonly<Record<string, number>>;
 }
+
+/** What rectest could do while Packer built: with VM.GuestAgent.Audit and three on the storages, which it never used. */
+export const PACKER_GRANTS: Readonly<Record<string, readonly Privilege[]>> = {
+  "/vms": [
+    ...VM_PRIVILEGES.filter((privilege) => privilege !== "VM.Clone"),
+    "VM.Console",
+    "VM.GuestAgent.Audit",
+  ],
+  "/storage/local": [
+    "Datastore.Allocate",
+    "Datastore.AllocateSpace",
+    "Datastore.AllocateTemplate",
+    "Datastore.Audit",
+  ],
+};
 
 /**
  * A world equal to the one of the recordings when a flow began.
@@ -252,7 +271,8 @@ export interface Beginning {
  */
 export async function recordedWorld(dir: string, beginning: Beginning, timeScale: number): Promise<World> {
   const world = openWorld(dir, PLAN, { timeScale });
-  const { stopped, running, unseen = [] } = beginning;
+  const { stopped, running, unseen = [], grants = {}, files = {} } = beginning;
+  for (const [path, privileges] of Object.entries(grants)) grant(world, path, privileges);
   for (const vmid of [...stopped, ...running]) world.vms.create(vmid, VMS[vmid] ?? {});
   world.statistics.gather();
   for (const vmid of unseen) world.vms.create(vmid, VMS[vmid] ?? {});
@@ -264,11 +284,22 @@ export async function recordedWorld(dir: string, beginning: Beginning, timeScale
     if (volume.vmid !== undefined && world.vms.get(volume.vmid) !== undefined)
       await createImage(volume, size);
   }
-  for (const [path, size] of Object.entries(FILES)) {
-    const file = world.files.toHost(path);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, "");
-    truncateSync(file, size);
-  }
+  for (const [path, size] of Object.entries({ ...FILES, ...files })) putFile(world, path, size);
   return world;
+}
+
+/** Let rectest have these privileges on a path and no others. */
+export function grant({ access }: World, path: string, privileges: readonly Privilege[]): void {
+  const roleid = `RT${path.replaceAll("/", "-")}`;
+  const acl = access.acl.filter((entry) => entry.roleid !== roleid);
+  const entry = { path, type: "user" as const, ugid: "rectest@pve", roleid, propagate: true };
+  access.change({ roles: { ...access.roles, [roleid]: privileges }, acl: [...acl, entry] });
+}
+
+/** Put a file of a size on the node. */
+function putFile({ files }: World, path: string, size: number): void {
+  const file = files.toHost(path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, "");
+  truncateSync(file, size);
 }

@@ -17,6 +17,8 @@ export interface Exchange {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly bodyText?: string;
+  /** What the recording was about. */
+  readonly note?: string;
 }
 
 /** Where the recordings lie, beside the checkout. */

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { request } from "node:https";
+import { Agent, request } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { createDispatch, serveApi } from "../../../lib/sandbox/api/index.ts";
@@ -8,6 +8,7 @@ import type { World } from "../../../lib/sandbox/world/index.ts";
 import { normalise, shapeOf } from "./normalise.ts";
 import { SECRET } from "./recorded-world.ts";
 import type { Exchange } from "./recordings.ts";
+import { type RecordedForm, UploadBody } from "./upload-body.ts";
 
 /** How an exchange is treated that cannot be replayed or compared as a whole; each with its reason. */
 export interface Exception {
@@ -20,7 +21,7 @@ export interface Exception {
 export interface Replay {
   readonly replayed: number;
   readonly skipped: number;
-  /** "METHOD /path: reason" of each call that was answered with 403. */
+  /** "METHOD /path: reason" of each call that was answered with 403, then "TASK: reason" of each task that failed. */
   readonly refusals: readonly string[];
   /** One text for each exchange that was answered differently. */
   readonly differences: readonly string[];
@@ -30,6 +31,8 @@ export interface ReplayOptions {
   readonly exceptions: Readonly<Record<number, Exception>>;
   /** What somebody did to the real node by hand before an exchange. */
   readonly before?: Readonly<Record<number, (world: World) => Promise<void> | void>>;
+  /** End with the first call that is answered with 403. */
+  readonly untilRefused?: boolean;
 }
 
 interface Answer {
@@ -50,7 +53,7 @@ export async function replay(
   let agent: Exchange | undefined;
   const guests = recordedGuests(() => agent);
   const server = await serveApi(world, createDispatch(world, guests));
-  const ca = readFileSync(server.caFile);
+  const connections = new Agent({ keepAlive: true, ca: readFileSync(server.caFile) });
   const upids = new Map<string, string>();
   const found: string[] = [];
   const refusals: string[] = [];
@@ -65,16 +68,20 @@ export async function replay(
       }
       agent = exchange;
       await untilAsFar(world, exchange, upids);
-      const answer = await send(server.url.replace("/api2/json", ""), ca, exchange, upids);
+      const answer = await send(server.url.replace("/api2/json", ""), connections, exchange, upids);
       if (answer.status === 403) refusals.push(`${exchange.method} ${callOf(exchange)}: ${answer.reason}`);
       rememberUpid(exchange, answer, upids);
       const difference = compare(exchange, answer, shape !== undefined);
       if (difference !== undefined) found.push(difference);
+      if (options.untilRefused === true && refusals.length > 0) break;
     }
   } finally {
+    connections.destroy();
     await server.close();
     await world.tasks.close();
   }
+  const failed = world.tasks.list().filter(({ exitstatus }) => exitstatus !== "OK");
+  refusals.push(...failed.map(({ type, exitstatus }) => `${type}: ${exitstatus}`));
   return { replayed: exchanges.length - skipped, skipped, refusals, differences: found };
 }
 
@@ -172,7 +179,7 @@ function parsed(text: string): unknown {
 
 async function send(
   base: string,
-  ca: Buffer,
+  connections: Agent,
   exchange: Exchange,
   upids: ReadonlyMap<string, string>,
 ): Promise<Answer> {
@@ -187,9 +194,11 @@ async function send(
   else if (auth !== null) {
     headers.authorization = auth.replace("***", exchange.status === 401 ? "wrong" : SECRET);
   }
-  if (reqType !== null) headers["content-type"] = reqType;
+  const body = bodyFor(exchange);
+  if (body instanceof UploadBody) headers["content-type"] = body.type;
+  else if (reqType !== null) headers["content-type"] = reqType;
   return await new Promise((resolve, reject) => {
-    const call = request(`${base}${path}${search}`, { method, headers, ca }, (response) => {
+    const call = request(`${base}${path}${search}`, { method, headers, agent: connections }, (response) => {
       let text = "";
       response.setEncoding("utf8").on("data", (chunk: string) => {
         text += chunk;
@@ -205,12 +214,13 @@ async function send(
       });
     });
     call.on("error", reject);
-    call.end(bodyFor(exchange));
+    call.end(body instanceof UploadBody ? body.bytes : body);
   });
 }
 
-function bodyFor({ reqType, params }: Exchange): string | undefined {
+function bodyFor({ reqType, params }: Exchange): UploadBody | string | undefined {
   if (params === null) return undefined;
+  if (reqType?.startsWith("multipart/form-data")) return new UploadBody(params as unknown as RecordedForm);
   if (reqType === "application/json") return JSON.stringify(params);
   if (reqType === "text/plain") return "x";
   return new URLSearchParams(params as Record<string, string>).toString();

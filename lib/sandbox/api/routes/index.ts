@@ -7,6 +7,7 @@ import { qemuAgentRoutes } from "./qemu-agent.ts";
 import { qemuConfigRoutes } from "./qemu-config.ts";
 import { qemuStatusRoutes } from "./qemu-status.ts";
 import { storageRoutes } from "./storage.ts";
+import { storageUploadRoutes } from "./storage-upload.ts";
 import { taskRoutes } from "./tasks.ts";
 
 /** Everything that the sandbox answers. */
@@ -19,5 +20,6 @@ export const routes: RouteTable = {
   ...qemuConfigRoutes,
   ...qemuStatusRoutes,
   ...storageRoutes,
+  ...storageUploadRoutes,
   ...taskRoutes,
 };

@@ -3,6 +3,7 @@ import {
   demandRunning,
   rebootVm,
   resetVm,
+  sendKey,
   shutdownVm,
   startVm,
   stopVm,
@@ -15,6 +16,11 @@ import { answer, type CallContext, type Handler, type RouteTable, startTask } fr
 export const qemuStatusRoutes: RouteTable = {
   "GET /nodes/{node}/qemu/{vmid}/status/current": ({ world, params }) =>
     answer(currentStatus(world, vmOf(world, params.vmid))),
+
+  "PUT /nodes/{node}/qemu/{vmid}/sendkey": async (call) => {
+    await sendKey(call, call.params.vmid, call.params.required("key"));
+    return answer(null);
+  },
 
   "POST /nodes/{node}/qemu/{vmid}/status/start": worker("qmstart", startVm),
 

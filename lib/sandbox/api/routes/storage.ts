@@ -1,5 +1,5 @@
 import { failure, parameterError } from "../../calls.ts";
-import { formattingLine } from "../../operations/index.ts";
+import { demandVolume, formattingLine } from "../../operations/index.ts";
 import { allowed, demand } from "../../permissions.ts";
 import { parseDiskSize } from "../../schema/index.ts";
 import {
@@ -87,9 +87,7 @@ export const storageRoutes: RouteTable = {
     const guard = guardOf(call);
     const path = `/storage/${volume.storage.id}`;
     if (volume.content === "images") demand(guard, path, ["Datastore.Audit"]);
-    else if (!allowed(guard, path, ["Datastore.Allocate"])) {
-      demand(guard, path, ["Datastore.AllocateSpace", "Datastore.Audit"], "any");
-    }
+    else demandVolume(guard, volume.storage.id);
     const described = await call.world.storages.describe(volume.volid);
     const image = await inspectImage(volume.hostPath);
     if (described === undefined || image === undefined) {
