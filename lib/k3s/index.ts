@@ -1,0 +1,2 @@
+/** What k3s publishes. */
+export { checkK3sRelease, nearest, type ReleaseCheck } from "./releases.ts";
