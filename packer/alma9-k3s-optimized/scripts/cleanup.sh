@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Takes away what must not be in a template: what identifies this machine, what let the build in, what it left behind. Each
+# clone makes its own identity on its first boot. ZERO_FILL=false leaves free space as it is.
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/lib.sh
+source "${HOMELAB_LIB:-$(dirname "${BASH_SOURCE[0]}")/lib.sh}"
+# Its log stays off the disk: logs are among what it removes.
+begin cleanup "${RUN}"
+
+: "${ZERO_FILL:=true}"
+require_flag ZERO_FILL
+
+empty() { # FOLDER…: what is in it, not the folder itself
+  local folder
+  for folder in "$@"; do
+    [[ ! -d ${ROOT}${folder} ]] || find "${ROOT}${folder}" -mindepth 1 -delete
+  done
+}
+
+remove() { # PATH…: patterns are allowed
+  local pattern
+  for pattern in "$@"; do
+    # shellcheck disable=SC2086 # the pattern is to be expanded; none of ours holds a space
+    rm -rf "${ROOT}"${pattern}
+  done
+}
+
+log "old kernels and package caches"
+kernels=$(rpm -q --queryformat '%{VERSION}-%{RELEASE}.%{ARCH}\n' kernel-core | sort -V)
+mapfile -t old <<<"${kernels}"
+unset 'old[-1]' # the newest
+for kernel in "${old[@]}"; do
+  # dnf keeps the running kernel, which is old when the update brought another one.
+  dnf -y --setopt=protect_running_kernel=False remove "kernel*-${kernel}"
+done
+dnf clean all
+remove '/var/cache/dnf/*' '/var/lib/dnf/history*' '/var/lib/rpm/__db*'
+
+log "machine identity"
+remove '/etc/ssh/ssh_host_*' /var/lib/dbus/machine-id /etc/hostname '/etc/udev/rules.d/70-persistent-*.rules' \
+  /etc/lvm/devices/system.devices /etc/iscsi/initiatorname.iscsi \
+  /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+# Empty, not absent: systemd makes a new one, and does not take the boot for the very first of a system.
+: >"${ROOT}/etc/machine-id"
+cloud-init clean --logs --seed
+empty /var/lib/cloud
+
+log "network"
+empty /etc/NetworkManager/system-connections /var/lib/NetworkManager /var/lib/dhclient
+remove '/etc/sysconfig/network-scripts/ifcfg-*'
+
+log "build credentials"
+remove /etc/ssh/sshd_config.d/01-permitrootlogin.conf '/root/.ssh' '/home/*/.ssh' \
+  /etc/shadow- /etc/passwd- /etc/gshadow- /etc/group-
+# `passwd -l` would leave the hash of the build's password behind its mark.
+sed -i 's/^root:[^:]*:/root:!!:/' "${ROOT}/etc/shadow"
+grep -q '^root:!!:' "${ROOT}/etc/shadow" || fail "root is not locked"
+restorecon "${ROOT}/etc/shadow"
+
+log "leftovers of the installer and the build"
+remove /root/anaconda-ks.cfg /root/original-ks.cfg /root/ks-post.log '/root/.*_history' '/root/.lesshst' '/home/*/.*_history' \
+  /var/log/anaconda /var/log/homelab-build '/var/crash/*' '/var/lib/systemd/coredump/*' '/var/spool/mail/*' \
+  '/core' '/core.*'
+empty /tmp /var/tmp
+
+log "logs"
+remove '/var/log/*.gz' '/var/log/*.old' '/var/log/*.[0-9]' '/var/log/*-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]'
+empty /var/log/journal /var/log/audit
+[[ ! -d ${ROOT}/var/log ]] || find "${ROOT}/var/log" -type f -exec truncate -s 0 {} +
+
+# In this order: fstrim frees what is thin already, the zeros make the rest compress, and are freed themselves.
+log "free space"
+sync
+for mount in / /boot /boot/efi; do
+  # A folder that stands for a mount point is somebody's disk: it is not filled.
+  mountpoint -q "${ROOT}${mount}" || continue
+  fstrim -v "${ROOT}${mount}" || log "${mount} does not take fstrim"
+  [[ ${ZERO_FILL} == true ]] || continue
+  # It ends when the disk is full, as it should.
+  dd if=/dev/zero of="${ROOT}${mount}/.zero" bs=1M || true
+  rm -f "${ROOT}${mount}/.zero"
+  sync
+  fstrim -v "${ROOT}${mount}" || true
+done
