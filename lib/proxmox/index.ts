@@ -2,6 +2,8 @@
 export { type ApiAccess, ProxmoxApi } from "./api/client.ts";
 export { ApiFailure } from "./api/failures.ts";
 export { shownCertificate, type TlsTrust } from "./api/tls.ts";
+export { type CatalogueEntry, catalogueOf, imageCatalogue } from "./catalogue.ts";
+export { isoVolume, removeVm, writeNotes } from "./changes.ts";
 export { apiFrom, shellFrom, trustedPem } from "./connect.ts";
 export { type ImageMetadata, imageMetadata, parseNotes, renderNotes } from "./image-metadata.ts";
 export {

@@ -40,3 +40,6 @@ export const statusAnswer = v.object({
 export const taskStatusAnswer = v.object({ status: v.string(), exitstatus: v.optional(v.string()) });
 export const taskLogAnswer = v.array(v.object({ n: number, t: v.string() }));
 export const upidAnswer = v.pipe(v.string(), v.startsWith("UPID:"));
+
+/** GET /nodes/N/storage/S/content */
+export const contentAnswer = v.array(v.object({ volid: v.string() }));

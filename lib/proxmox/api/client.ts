@@ -65,6 +65,11 @@ export class ProxmoxApi {
     await this.waitFor(upid, options);
   }
 
+  /** Change something at once, without a worker. */
+  async change(method: "POST" | "PUT", path: string, params: Params, signal?: AbortSignal): Promise<void> {
+    await this.#call(method, path, v.unknown(), params, signal);
+  }
+
   /** Wait for a worker; its log is handed on line by line. */
   async waitFor(upid: string, { signal, onLine }: WaitOptions = {}): Promise<void> {
     const node = upid.split(":")[1] ?? "";

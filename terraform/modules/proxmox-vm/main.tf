@@ -20,7 +20,7 @@ locals {
 # an 8 GB disk on local-lvm …): so everything that matters is named here, also where it equals the template.
 resource "proxmox_virtual_environment_vm" "vm" {
   name        = var.name
-  description = "Made and changed by OpenTofu: settings changed here by hand are set back by the next apply."
+  description = "Made from the template ${var.template} (${local.template_id}) and changed by OpenTofu: settings changed here by hand are set back by the next apply."
   tags        = sort(var.tags) # Proxmox sorts them; another order would be a change in every plan
   node_name   = var.node
   vm_id       = var.vm_id
@@ -132,8 +132,9 @@ resource "proxmox_virtual_environment_vm" "vm" {
     create_before_destroy = true
 
     # A new image is a new template with a new id, which would replace every VM made from an older one, data included.
-    # Where a VM came from is history; it takes a new image when it is replaced by name (tf-apply --allow-replace).
-    ignore_changes = [clone]
+    # Where a VM came from is history, which its notes tell (`npm run images` reads them); it takes a new image when it is
+    # replaced by name (tf-apply --allow-replace).
+    ignore_changes = [clone, description]
 
     precondition {
       condition     = length(local.templates) > 0
