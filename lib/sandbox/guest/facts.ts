@@ -1,5 +1,5 @@
 import { isImageName, parseImageName } from "../../image-name.ts";
-import { addressOf, sshKeysOf } from "../operations/index.ts";
+import { addressOf, hasIso, sshKeysOf } from "../operations/index.ts";
 import type { GuestVm } from "../world/index.ts";
 
 /** What a guest learns from its virtual hardware and its cloud-init drive at boot. */
@@ -23,9 +23,13 @@ export interface GuestFacts {
 /** The user that AlmaLinux's cloud images have when cloud-init is told nothing else. */
 const DEFAULT_USER = "almalinux";
 
-/** Whether a VM descends from one of our images, so that k3s is inside. */
-export function isK3sGuest(vm: GuestVm): boolean {
-  return isImageName(vm.templateName ?? vm.name);
+/**
+ * Whether a VM descends from one of our images, so that k3s is inside. One that bears an image's name is either that
+ * image, on its way to a template, or still being built: then an installer is in its drive and nothing on its disk.
+ */
+export function isK3sGuest({ templateName, name, config }: GuestVm): boolean {
+  if (templateName !== undefined) return isImageName(templateName);
+  return isImageName(name) && !hasIso(config);
 }
 
 /** @param bridge address and prefix of the bridge, whose network lends addresses */

@@ -52,6 +52,11 @@ export function isCloudInit(drive: Drive): boolean {
   return /:cloudinit$|\/vm-\d+-cloudinit(?:\.(?:raw|qcow2))?$/.test(drive.file ?? "");
 }
 
+/** Whether an ISO is in one of the VM's drives: an installer, as far as the node can tell. */
+export function hasIso(config: VmConfig): boolean {
+  return drivesOf(config).some(([, drive]) => isCdrom(drive) && hasVolume(drive) && !isCloudInit(drive));
+}
+
 /** Whether a drive holds a volume of a storage. */
 export function hasVolume(drive: Drive): boolean {
   return drive.file !== undefined && drive.file !== "none" && drive.file !== "cdrom";

@@ -15,6 +15,7 @@ export {
   resizeDisk,
 } from "./disks.ts";
 export { download } from "./download.ts";
+export { hasIso } from "./drives.ts";
 export { demandRunning, rebootVm, resetVm, resumeAll, shutdownVm, startVm, stopVm } from "./power.ts";
 export { presentConfig, presentPending } from "./present.ts";
 export { sendKey } from "./send-key.ts";

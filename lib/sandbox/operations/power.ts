@@ -1,7 +1,7 @@
 import { failure } from "../calls.ts";
 import { guestOf, isTemplate, type Vm, type Worker } from "../world/index.ts";
 import { demandUnlocked, type Operation, vmOf, vmOnNode, withPending } from "./context.ts";
-import { drivesOf, isCloudInit } from "./drives.ts";
+import { drivesOf, hasVolume, isCloudInit } from "./drives.ts";
 import { isNicKey, parseNic } from "./network.ts";
 import { memoryOf, vcpusOf } from "./vm-status.ts";
 
@@ -25,6 +25,7 @@ async function powerOn({ world, guests }: Operation, vm: Vm, worker: Worker): Pr
   const config = withPending(vm);
   const ready = world.vms.update(vm.vmid, { config, pending: {} });
   if (drivesOf(config).some(([, drive]) => isCloudInit(drive))) worker.log("generating cloud-init ISO");
+  await demandVolumes({ world }, ready);
   demandHardware({ world }, ready, worker);
   const running = { pid: nextPid(), since: Date.now() };
   world.vms.update(vm.vmid, { running, typed: [] });
@@ -33,6 +34,15 @@ async function powerOn({ world, guests }: Operation, vm: Vm, worker: Worker): Pr
   } catch (error) {
     world.vms.update(vm.vmid, { running: undefined });
     throw error;
+  }
+}
+
+/** A cloud-init drive is made anew; anything else that is named has to be there. */
+async function demandVolumes({ world }: Pick<Operation, "world">, { config }: Vm): Promise<void> {
+  for (const [, drive] of drivesOf(config)) {
+    if (!hasVolume(drive) || isCloudInit(drive) || drive.file?.startsWith("/")) continue;
+    if ((await world.storages.describe(drive.file ?? "")) !== undefined) continue;
+    throw failure(`volume '${drive.file}' does not exist`);
   }
 }
 
