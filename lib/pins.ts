@@ -19,6 +19,18 @@ export const pins = {
   etcd: "3.6.5",
   // renovate: datasource=github-releases depName=kubernetes-sigs/kwok
   kwok: "0.7.0",
+  // renovate: datasource=github-releases depName=hashicorp/packer
+  packer: "1.15.0",
+  packerPlugins: {
+    // renovate: datasource=github-releases depName=hashicorp/packer-plugin-qemu
+    qemu: "1.1.4",
+    /** The newest that the Go module proxy gives out: what a machine without the release builds. */
+    qemuFromSource: "1.0.9",
+    // renovate: datasource=github-releases depName=hashicorp/packer-plugin-proxmox
+    proxmox: "1.2.4",
+  },
+  // renovate: datasource=github-releases depName=goss-org/goss
+  goss: "0.4.9",
   argocd: {
     // renovate: datasource=github-releases depName=argoproj/argo-cd
     version: "3.5.7",

@@ -4,13 +4,15 @@ import * as v from "valibot";
 import { formatDuration } from "../duration.ts";
 import { messageOf } from "../errors.ts";
 import { childEnv, run } from "../process.ts";
-import { type Build, currentPlatform, versionIn } from "./tool.ts";
+import { type Build, currentPlatform, type Platform, versionIn } from "./tool.ts";
 
 export interface BuildOptions {
   /** An empty folder to work in. */
   readonly work: string;
   /** The program's name. */
   readonly program: string;
+  /** The machine it is to run on. */
+  readonly platform: Platform;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((line: string) => void) | undefined;
 }
@@ -122,7 +124,7 @@ async function ownModule(
 async function go(
   args: readonly string[],
   cwd: string,
-  { signal, onProgress }: BuildOptions,
+  { platform, signal, onProgress }: BuildOptions,
   coldSeconds: number,
 ): Promise<void> {
   const started = performance.now();
@@ -138,7 +140,7 @@ async function go(
   try {
     await run("go", args, {
       cwd,
-      env: goEnv(),
+      env: goEnv(platform),
       ...(signal ? { signal } : {}),
       onLine: (line) => {
         if (!line.startsWith("go: ")) packages += 1;
@@ -153,15 +155,14 @@ async function go(
   }
 }
 
-function goEnv(): NodeJS.ProcessEnv {
-  const { os, arch } = currentPlatform();
+function goEnv({ os, arch }: Platform = currentPlatform()): NodeJS.ProcessEnv {
   return childEnv({
     CGO_ENABLED: "0",
     // -mod=mod on the command line and in GOFLAGS would clash with what a user has set there.
     GOFLAGS: "-buildvcs=false",
     GOWORK: "off",
     GOTOOLCHAIN: "local",
-    // Somebody who builds for another machine by default still runs these tools on this one.
+    // Somebody who builds for another machine by default still gets these tools for the one they are meant for.
     GOOS: os,
     GOARCH: arch,
   });

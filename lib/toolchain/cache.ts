@@ -34,6 +34,11 @@ export class ToolCache {
     return join(this.dir, "providers");
   }
 
+  /** Where the folders with Packer's plugins lie. */
+  get packerPluginsDir(): string {
+    return join(this.dir, "packer-plugins");
+  }
+
   /** The checksums of earlier downloads. */
   get checksumsFile(): string {
     return join(this.dir, "tools.lock.json");
@@ -60,7 +65,10 @@ export class ToolCache {
   ): Promise<Tool> {
     const staged = join(made.work, "install");
     await mkdir(staged);
-    const card: Card = { version: recipe.version, source: made.source, file: basename(made.file) };
+    // The release may be newer than what can be built.
+    const version =
+      (made.source === "build" ? recipe.build?.version.replace(/^v/, "") : undefined) ?? recipe.version;
+    const card: Card = { version, source: made.source, file: basename(made.file) };
     await rename(made.file, join(staged, card.file));
     await writeFile(join(staged, "tool.json"), `${JSON.stringify(card, undefined, 2)}\n`);
     const folder = this.#folder(name, recipe.version, platform);

@@ -1,9 +1,10 @@
-import { chmod, lstat, mkdir } from "node:fs/promises";
+import { chmod, lstat, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fetchText, fetchToFile } from "../http.ts";
 import { run } from "../process.ts";
 import { addRecord, readRecords } from "./records.ts";
 import type { Release } from "./tool.ts";
+import { fileInZip } from "./zip.ts";
 
 export interface DownloadOptions {
   /** An empty folder to work in. */
@@ -37,6 +38,11 @@ export async function download(release: Release, options: DownloadOptions): Prom
 async function unpack(member: string, archive: string, options: DownloadOptions): Promise<string> {
   const folder = join(options.work, "unpacked");
   await mkdir(folder);
+  if (archive.endsWith(".zip")) {
+    const program = join(folder, basename(member));
+    await writeFile(program, fileInZip(await readFile(archive), member));
+    return program;
+  }
   // Started by root, tar would hand the file to whoever packed it.
   await run("tar", ["-xzf", archive, "-C", folder, "--no-same-owner", member], { ...signalOf(options) });
   const file = join(folder, member);

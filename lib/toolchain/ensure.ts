@@ -23,6 +23,8 @@ export interface EnsureOptions {
   readonly onProgress?: (line: string) => void;
   /** The cache to use; the user's when it is left out. */
   readonly cache?: ToolCache;
+  /** The CPU it is to run on; this machine's when it is left out. */
+  readonly arch?: Platform["arch"];
   /** How the tool is got; the toolchain's own recipe when it is left out. */
   readonly recipe?: Recipe;
 }
@@ -34,13 +36,13 @@ const known = new Map<ToolName, Tool>();
  * Find a tool without downloading or building anything: on PATH if its version fits, else in the cache.
  */
 export async function locateTool(name: ToolName, options: EnsureOptions = {}): Promise<Tool | undefined> {
-  const usual = options.cache === undefined && options.recipe === undefined;
+  const usual = options.cache === undefined && options.recipe === undefined && options.arch === undefined;
   const before = usual ? known.get(name) : undefined;
   if (before !== undefined) return before;
   const { cache = new ToolCache(), recipe = RECIPES[name] } = options;
   const tool =
     (allowed("path") ? await findOnPath(name, recipe, join(cache.dir, "versions.json")) : undefined) ??
-    cache.find(name, recipe, currentPlatform());
+    cache.find(name, recipe, platformFor(recipe, options));
   if (tool !== undefined && usual) known.set(name, tool);
   return tool;
 }
@@ -73,7 +75,7 @@ export async function ensureTool(name: ToolName, options: EnsureOptions = {}): P
 
 async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Promise<Tool> {
   const { recipe = RECIPES[name], signal, onProgress } = options;
-  const platform = currentPlatform();
+  const platform = platformFor(recipe, options);
   const { work, remove } = await cache.workDir(name);
   const reasons: string[] = [];
   try {
@@ -92,11 +94,14 @@ async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Pr
         reasons.push(`Download: ${messageOf(error)}`);
       }
     }
-    if (allowed("build")) {
+    if (recipe.build === undefined) {
+      reasons.push("Build: it cannot be built, there is only the release");
+    } else if (allowed("build")) {
       try {
         const file = await build(recipe.build, {
           work: await folderIn(work, "build"),
           program: programOf(name, recipe),
+          platform,
           signal,
           onProgress,
         });
@@ -110,6 +115,11 @@ async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Pr
     await remove();
   }
   throw notToBeHad(name, recipe, platform, reasons);
+}
+
+function platformFor(recipe: Recipe, { arch }: EnsureOptions): Platform {
+  const here = currentPlatform();
+  return { os: recipe.os ?? here.os, arch: arch ?? here.arch };
 }
 
 /** Each way has a folder of its own: a failed download's file must not lie where the build puts its program. */
@@ -136,13 +146,16 @@ function notToBeHad(
   { os, arch }: Platform,
   reasons: readonly string[],
 ): TaskError {
-  const { onPath, version } = recipe;
+  const { onPath, version, build } = recipe;
+  const reachable = "Or let this machine reach the release's host";
   return new TaskError({
     what: `${name} ${version} (${recipe.about}) is not to be had for ${os}/${arch}`,
     why: reasons.join("\n") || "Neither PATH, download nor build is allowed to give it (HOMELAB_TOOLS)",
     todo: [
       ...(onPath ? [`Install it yourself: any ${onPath.program} ${onPath.fitting} on PATH is taken`] : []),
-      `Or let this machine reach the release's host, or install Go ${NEEDED_GO.major}.${NEEDED_GO.minor} so that it can be built`,
+      build === undefined
+        ? `${reachable}: it cannot be built`
+        : `${reachable}, or install Go ${NEEDED_GO.major}.${NEEDED_GO.minor} so that it can be built`,
       "$ npm run setup",
     ],
   });

@@ -2,6 +2,7 @@ export { pins } from "../pins.ts";
 export { ToolCache } from "./cache.ts";
 export { type EnsureOptions, ensureTool, locateTool } from "./ensure.ts";
 export { type ProviderMirror, providerMirror } from "./mirror.ts";
+export { type PackerPlugin, type PackerPlugins, packerPlugins } from "./packer-plugins.ts";
 export { toolSteps } from "./steps.ts";
 export {
   TOOL_GROUPS,

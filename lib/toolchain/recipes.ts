@@ -152,7 +152,70 @@ export const RECIPES: Readonly<Record<ToolName, Recipe>> = {
       coldSeconds: 105,
     },
   },
+  packer: {
+    version: pins.packer,
+    about: "builds the image",
+    onPath: {
+      program: "packer",
+      args: ["version"],
+      fits: ({ major, minor }: Version) => major === 1 && minor >= 12,
+      fitting: "1.12 or newer",
+    },
+    release: (platform) => hashicorp("packer", pins.packer, "packer", platform),
+    build: {
+      module: "github.com/hashicorp/packer",
+      version: `v${pins.packer}`,
+      from: { package: "." },
+      coldSeconds: 71,
+    },
+  },
+  "packer-plugin-qemu": {
+    version: pins.packerPlugins.qemu,
+    about: "lets Packer build in a local QEMU",
+    release: (platform) => packerPlugin("qemu", pins.packerPlugins.qemu, platform),
+    build: {
+      module: "github.com/hashicorp/packer-plugin-qemu",
+      version: `v${pins.packerPlugins.qemuFromSource}`,
+      from: { package: "." },
+      coldSeconds: 42,
+    },
+  },
+  "packer-plugin-proxmox": {
+    version: pins.packerPlugins.proxmox,
+    about: "lets Packer build on a Proxmox node",
+    // The newest that the Go module proxy has is 1.1.0, which knows neither boot_iso nor efi_config.
+    release: (platform) => packerPlugin("proxmox", pins.packerPlugins.proxmox, platform),
+  },
+  goss: {
+    version: pins.goss,
+    about: "checks the finished image from within",
+    os: "linux",
+    release: ({ os, arch }) =>
+      onGithub("goss-org/goss", `v${pins.goss}`, {
+        file: `goss-${os}-${arch}`,
+        checksums: `goss-${os}-${arch}.sha256`,
+      }),
+    build: {
+      module: "github.com/goss-org/goss",
+      version: `v${pins.goss}`,
+      from: { package: "./cmd/goss" },
+      variables: { "github.com/goss-org/goss/util.Version": `v${pins.goss}` },
+      coldSeconds: 20,
+    },
+  },
 };
+
+/** What HashiCorp releases: a zip, with a program or a plugin in it. */
+function hashicorp(product: string, version: string, member: string, { os, arch }: Platform): Release {
+  const base = `https://releases.hashicorp.com/${product}/${version}/${product}_${version}`;
+  return { url: `${base}_${os}_${arch}.zip`, checksum: { url: `${base}_SHA256SUMS` }, member };
+}
+
+/** A plugin's name in its archive tells its version, that of the plugins' interface and its platform. */
+function packerPlugin(name: string, version: string, platform: Platform): Release {
+  const product = `packer-plugin-${name}`;
+  return hashicorp(product, version, `${product}_v${version}_x5.0_${platform.os}_${platform.arch}`, platform);
+}
 
 /** Kubernetes' own programs: one release host, one recipe with its staging modules named by version. */
 function kubernetes(program: string, about: string, coldSeconds: number): Recipe {

@@ -24,6 +24,11 @@ export const TOOL_NAMES = [
   "kube-controller-manager",
   "kube-scheduler",
   "kwok",
+  "packer",
+  "packer-plugin-qemu",
+  "goss",
+  // The last: it alone cannot be built, and whoever gets everything should have had the others before that shows.
+  "packer-plugin-proxmox",
 ] as const;
 export type ToolName = (typeof TOOL_NAMES)[number];
 
@@ -31,7 +36,11 @@ export type ToolName = (typeof TOOL_NAMES)[number];
 export const TOOL_GROUPS = {
   deploy: ["tofu", "provider-proxmox", "kubectl", "kustomize", "helm", "argocd-manifests"],
   sandbox: ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"],
-  test: TOOL_NAMES,
+  /** Proxmox's plugin stands apart: it is needed for building on a node alone, and cannot be built. */
+  image: ["packer", "packer-plugin-qemu", "goss"],
+  "image-proxmox": ["packer", "packer-plugin-proxmox", "goss"],
+  /** Everything that can be had on a machine that reaches no release. */
+  test: TOOL_NAMES.filter((name) => name !== "packer-plugin-proxmox"),
 } as const satisfies Record<string, readonly ToolName[]>;
 export type ToolGroup = keyof typeof TOOL_GROUPS;
 
@@ -46,7 +55,7 @@ export interface Release {
   readonly url: string;
   /** The publisher's checksum file, or the sha256 itself where it is known. */
   readonly checksum: { readonly url: string } | { readonly sha256: string };
-  /** The program inside, where the download is a .tar.gz; without it the download is the file itself. */
+  /** The program inside, where the download is a .tar.gz or .zip; without it the download is the file itself. */
   readonly member?: string;
 }
 
@@ -81,8 +90,11 @@ export interface Recipe {
     /** In words, for messages: "1.10 or newer". */
     readonly fitting: string;
   };
+  /** For what runs in a guest, whatever this machine is. */
+  readonly os?: Platform["os"];
   release(platform: Platform): Release | undefined;
-  readonly build: Build;
+  /** Left out for what the Go module proxy does not have. */
+  readonly build?: Build;
 }
 
 /** A version as numbers. */

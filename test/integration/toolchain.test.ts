@@ -15,16 +15,17 @@ import {
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
 import { TaskError } from "../../lib/errors.ts";
 import { run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { ensureTool, TOOL_NAMES, type Tool, ToolCache } from "../../lib/toolchain/index.ts";
 import { RECIPES } from "../../lib/toolchain/recipes.ts";
-import { currentPlatform, type Recipe, type Release } from "../../lib/toolchain/tool.ts";
+import { type Build, currentPlatform, type Recipe, type Release } from "../../lib/toolchain/tool.ts";
 import { basicPrograms, fakeGo, writeProgram } from "../support/programs.ts";
 
 const base = mkdtempSync(join(tmpdir(), "homelab-toolchain-"));
@@ -73,7 +74,7 @@ beforeEach(() => {
 
 const sha256 = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
 
-function recipe(release: Partial<Release> | undefined, build: Partial<Recipe["build"]> = {}): Recipe {
+function recipe(release: Partial<Release> | undefined, build: Partial<Build> = {}): Recipe {
   return {
     version: "1.2.3",
     about: "a tool of the tests",
@@ -93,6 +94,30 @@ function recipe(release: Partial<Release> | undefined, build: Partial<Recipe["bu
 function publish(content: string | Buffer, name = "kwok"): void {
   answers.set(`/${name}`, content);
   answers.set("/SHA256SUMS", `${sha256("other")}  other\n${sha256(content)} *${name}\n`);
+}
+
+/** A zip archive of one file, as HashiCorp's releases come. */
+function zipOf(name: string, content: string, method: 0 | 8 = 8): Buffer {
+  const data = method === 8 ? deflateRawSync(content) : Buffer.from(content);
+  const about = (signature: number, length: number): Buffer => {
+    const record = Buffer.alloc(length);
+    record.writeUInt32LE(signature);
+    return record;
+  };
+  const local = about(0x04034b50, 30);
+  local.writeUInt16LE(method, 8);
+  local.writeUInt32LE(data.length, 18);
+  local.writeUInt32LE(content.length, 22);
+  local.writeUInt16LE(name.length, 26);
+  const entry = about(0x02014b50, 46);
+  entry.writeUInt16LE(method, 10);
+  entry.writeUInt32LE(data.length, 20);
+  entry.writeUInt32LE(content.length, 24);
+  entry.writeUInt16LE(name.length, 28);
+  const end = about(0x06054b50, 22);
+  end.writeUInt16LE(1, 10);
+  end.writeUInt32LE(local.length + name.length + data.length, 16);
+  return Buffer.concat([local, Buffer.from(name), data, entry, Buffer.from(name), end]);
 }
 
 /** Why a tool cannot be had. */
@@ -291,6 +316,37 @@ describe("an archive", () => {
     );
     assert.match(await refusal(recipe(member)), /linux\/kwok in kwok is not a file/);
   });
+
+  const zipped = (archive: Buffer, file = "kwok.zip"): Recipe => {
+    publish(archive, file);
+    return recipe({ url: `${origin}/${file}`, member: "kwok" });
+  };
+
+  for (const [how, method] of [
+    ["deflated", 8],
+    ["stored", 0],
+  ] as const) {
+    test(`that is a zip gives its file, ${how}`, async () => {
+      const { path } = await ensureTool("kwok", {
+        cache,
+        recipe: zipped(zipOf("kwok", PROGRAM, method)),
+      });
+      assert.equal((await run(path, [])).stdout, "downloaded\n");
+      assert.equal(basename(path), "kwok");
+    });
+  }
+
+  test("that is a zip without the file that is wanted is refused", async () => {
+    assert.match(await refusal(zipped(zipOf("other", PROGRAM))), /there is no kwok in the archive/);
+  });
+
+  test("that is a damaged zip is refused", async () => {
+    const whole = zipOf("kwok", PROGRAM);
+    const damaged = [whole.subarray(0, 40), whole.subarray(10), Buffer.alloc(0)];
+    for (const [index, archive] of damaged.entries()) {
+      assert.match(await refusal(zipped(archive, `kwok-${index}.zip`)), /the archive is damaged/);
+    }
+  });
 });
 
 describe("a build", () => {
@@ -473,7 +529,7 @@ describe("setup", () => {
     assert.equal(events.length, 1);
     assert.deepEqual([events[0]?.event, events[0]?.ok, events[0]?.exitCode], ["result", false, 2]);
     assert.match(JSON.stringify(events[0]), /no group of tools called \\"nothing\\"/);
-    assert.match(stderr, /Use one of deploy, sandbox, test/);
+    assert.match(stderr, /Use one of deploy, sandbox, image, image-proxmox, test/);
   });
 
   test("--json prints a line for each step and a last one with every tool", async () => {
@@ -488,7 +544,11 @@ describe("setup", () => {
     assert.deepEqual([result.event, result.ok], ["result", true]);
     assert.deepEqual(
       result.tools.map(({ name, version, source }) => [name, version, source]),
-      TOOL_NAMES.map((name) => [name, RECIPES[name].version, "build"]),
+      TOOL_NAMES.map((name) => [
+        name,
+        RECIPES[name].build?.version.replace(/^v/, "") ?? RECIPES[name].version,
+        "build",
+      ]),
     );
     assert.deepEqual(
       events.map(({ event, title, state }) => [event, title, state]),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   copyFileSync,
@@ -15,7 +16,17 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { TaskError } from "../../lib/errors.ts";
-import { ensureTool, locateTool, providerMirror, ToolCache } from "../../lib/toolchain/index.ts";
+import {
+  ensureTool,
+  locateTool,
+  packerPlugins,
+  providerMirror,
+  TOOL_GROUPS,
+  TOOL_NAMES,
+  ToolCache,
+  type ToolName,
+} from "../../lib/toolchain/index.ts";
+import { RECIPES } from "../../lib/toolchain/recipes.ts";
 import {
   currentPlatform,
   formatVersion,
@@ -55,12 +66,18 @@ const onPath = {
   fits: ({ major, minor }: Version) => major === 1 && minor >= 2,
   fitting: "1.2 or newer",
 };
+const builds = {
+  module: "homelab.invalid/tool",
+  version: "v1.2.3",
+  from: { package: "." },
+  coldSeconds: 1,
+};
 const recipe: Recipe = {
   version: "1.2.3",
   about: "a tool of the tests",
   onPath,
   release: () => undefined,
-  build: { module: "homelab.invalid/tool", version: "v1.2.3", from: { package: "." }, coldSeconds: 1 },
+  build: builds,
 };
 
 for (const [text, version] of [
@@ -182,6 +199,24 @@ test("a tool that is not to be had is an error that says why, and what to do", a
   });
 });
 
+test("a tool without a build says that it cannot be built, and asks for no Go", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const { build: _, ...released } = recipe;
+  await assert.rejects(ensureTool("packer-plugin-proxmox", { cache, recipe: released }), (error: unknown) => {
+    assert(error instanceof TaskError);
+    assert.equal(error.why, "Build: it cannot be built, there is only the release");
+    assert.equal(error.todo?.[1], "Or let this machine reach the release's host: it cannot be built");
+    return true;
+  });
+});
+
+test("every tool belongs to the tests' group but those that cannot be built", () => {
+  assert.deepEqual(
+    TOOL_NAMES.filter((name) => RECIPES[name].build === undefined),
+    TOOL_NAMES.filter((name) => !(TOOL_GROUPS.test as readonly ToolName[]).includes(name)),
+  );
+});
+
 test("a Go that is too old is named with the version that is needed", async () => {
   writeProgram(bin, "go", "echo go version go1.22.1 linux/amd64");
   await assert.rejects(
@@ -235,6 +270,30 @@ test("the build is for this machine and takes nothing from the user's Go setting
   }
 });
 
+test("a tool for another CPU is built for it, and kept beside this machine's own", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const go = join(bin, "go-bin", "go");
+  const seen = join(bin, "seen");
+  writeFileSync(go, readFileSync(go, "utf8").replace("build)", `build) echo "$GOOS/$GOARCH" >>${seen};`));
+  const forGuests: Recipe = { ...recipe, os: "linux" };
+  const paths: string[] = [];
+  for (const arch of ["amd64", "arm64", "arm64"] as const) {
+    paths.push((await ensureTool("goss", { cache, recipe: forGuests, arch })).path);
+  }
+  assert.deepEqual(
+    paths.map((path) => basename(dirname(path))),
+    ["1.2.3-linux-amd64", "1.2.3-linux-arm64", "1.2.3-linux-arm64"],
+  );
+  assert.equal(readFileSync(seen, "utf8"), "linux/amd64\nlinux/arm64\n");
+});
+
+test("a build of an older version than the release says which it is", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const older: Recipe = { ...recipe, build: { ...builds, version: "v1.0.9" } };
+  assert.equal((await ensureTool("kwok", { cache, recipe: older })).version, "1.0.9");
+  assert.equal((await locateTool("kwok", { cache, recipe: older }))?.version, "1.0.9");
+});
+
 test("what killed processes left in the work folder is removed, even if it is read-only", async () => {
   process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
   const left = join(cache.dir, "work", "kwok.4194999.1", "source", "package");
@@ -277,6 +336,54 @@ test("OpenTofu's mirror takes a released provider as the archive it is", async (
   assert.deepEqual(
     filesIn(dir).map((path) => basename(path)),
     [`terraform-provider-proxmox_1.2.3_${os}_${arch}.zip`, "tofu.rc"],
+  );
+});
+
+/** A plugin that describes itself as Packer asks it to. */
+async function plugin(name: "qemu" | "proxmox", version: string): Promise<Recipe> {
+  const { work, remove } = await cache.workDir(`packer-plugin-${name}`);
+  const describe = JSON.stringify({
+    version,
+    api_version: "x5.0",
+    builders: ["-packer-default-plugin-name-"],
+  });
+  const file = writeProgram(work, `packer-plugin-${name}`, `[ "$1" = describe ] && echo '${describe}'`);
+  const made: Recipe = { ...recipe, version };
+  await cache.install(`packer-plugin-${name}`, made, currentPlatform(), { work, file, source: "download" });
+  await remove();
+  return made;
+}
+
+test("Packer's plugins lie as Packer itself installs them, each with its checksum", async () => {
+  const made = await plugin("qemu", "1.1.4");
+  const { os, arch } = currentPlatform();
+  const sets = await Promise.all([1, 2].map(async () => packerPlugins(["qemu"], { cache, recipe: made })));
+  const [set] = sets;
+  assert.ok(set);
+  assert.deepEqual(sets[1], set);
+  assert.deepEqual(
+    set.tools.map(({ name, version }) => [name, version]),
+    [["packer-plugin-qemu", "1.1.4"]],
+  );
+  const folder = join("github.com", "hashicorp", "qemu");
+  const file = join(folder, `packer-plugin-qemu_v1.1.4_x5.0_${os}_${arch}`);
+  assert.deepEqual(filesIn(set.dir), [file, `${file}_SHA256SUM`]);
+  const program = readFileSync(join(set.dir, file));
+  assert.equal(
+    readFileSync(join(set.dir, `${file}_SHA256SUM`), "utf8"),
+    createHash("sha256").update(program).digest("hex"),
+  );
+  assert.equal(statSync(join(set.dir, file)).mode & 0o111, 0o111);
+});
+
+test("another version of a plugin has another folder, so that Packer never meets two", async () => {
+  const [older, newer] = [await plugin("qemu", "1.0.9"), await plugin("qemu", "1.1.4")];
+  const dirs = [older, newer].map(
+    async (each) => (await packerPlugins(["qemu"], { cache, recipe: each })).dir,
+  );
+  assert.deepEqual(
+    (await Promise.all(dirs)).map((dir) => basename(dir)),
+    ["qemu-1.0.9", "qemu-1.1.4"],
   );
 });
 
