@@ -16,7 +16,7 @@ import {
   runOn,
 } from "../support/contract/cli.ts";
 import { CLI_EXCEPTIONS } from "../support/contract/cli-exceptions.ts";
-import { type Beginning, recordedWorld } from "../support/contract/recorded-world.ts";
+import { type Beginning, recordedWorld, TINY } from "../support/contract/recorded-world.ts";
 import { recordingsMissing } from "../support/contract/recordings.ts";
 
 /** A sitting at the real node: what there was when it began, and the commands in their order. */
@@ -67,10 +67,10 @@ const SITTINGS: Readonly<Record<string, Sitting>> = {
       ...of("qm-importdisk", 1, 3),
       ...of("qm-importdisk-errors", 1, 9),
       ...of("qm-importdisk", 4),
-      ...of("qm-importdisk-errors", 10),
+      ...of("qm-importdisk-errors", 10, 10),
       recordedStream("qm-importdisk-stream"),
       ...of("qm-set-import-from", 2),
-      ...of("qm-set-import-from-errors"),
+      ...of("qm-set-import-from-errors", 1, 5),
       ...of("qm-set-cloudinit", 2),
       ...of("qm-set-boot", 2),
       ...of("qm-set-misc"),
@@ -81,6 +81,14 @@ const SITTINGS: Readonly<Record<string, Sitting>> = {
       ...of("qm-destroy"),
       ...of("pvesm"),
     ],
+  },
+  "a storage that is full": {
+    beginning: { stopped: [], running: [], storages: [TINY] },
+    prepare: async (world) => {
+      await images(world);
+      world.vms.create(320, { name: "full" });
+    },
+    commands: () => [...of("qm-importdisk-errors", 11), ...of("qm-set-import-from-errors", 6)],
   },
   "the node's version": {
     beginning: { stopped: [], running: [] },
@@ -105,6 +113,7 @@ async function images({ files }: World): Promise<void> {
   );
   file("/var/lib/vz/template/iso/packer1359858647.iso", "", 376_832);
   file("/var/lib/vz/template/iso/packer2816765826.iso", "", 376_832);
+  file("/srv/rec/rnd.raw", Buffer.alloc(20_000_000, "x"));
   await createQcow2(files.toHost("/srv/lab/guest.qcow2"), 2 * GIB);
   await createQcow2(files.toHost("/srv/lab/disk.qcow2"), GIB);
   await createQcow2(files.toHost("/srv/rec/cli-trunc.qcow2"), GIB);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { request } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -202,6 +202,27 @@ describe("an upload", () => {
     });
     const { scsi0 } = (await call("GET", `${QEMU}/9200/config`)) as { scsi0: string };
     assert.equal(scsi0, "vmdata:9200/vm-9200-disk-0.qcow2,size=1G");
+  });
+});
+
+describe("a storage that gets full while the node runs", () => {
+  const sizes = join(base, "state", "storage-sizes.json");
+  const total = async (): Promise<unknown> =>
+    ((await call("GET", `${LOCAL}/status`)) as { total: number }).total;
+  after(() => rmSync(sizes, { force: true }));
+
+  test("fails an upload in the middle, says so, and has lost what the upload was to write over", async () => {
+    await upload("full.iso", ISO);
+    writeFileSync(sizes, JSON.stringify({ local: 1_500_000 }));
+    await assert.rejects(upload("full.iso", Buffer.alloc(2_000_000)), {
+      message:
+        "import failed: cp: error writing '/var/lib/vz/template/iso/full.iso': No space left on device",
+    });
+    assert.equal(await total(), 1_500_000);
+    assert.throws(() => stored("template/iso/full.iso"), { code: "ENOENT" });
+    assert.deepEqual(leftUploads(), []);
+    rmSync(sizes);
+    await upload("full.iso", Buffer.alloc(2_000_000));
   });
 });
 

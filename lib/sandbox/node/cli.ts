@@ -9,7 +9,10 @@ export interface CommandLine {
 }
 
 /** The exit codes of messages that a command has for itself; the first that fits counts. */
-export type ExitCodes = readonly (readonly [RegExp, number])[];
+export type ExitCodes = readonly (readonly [
+  RegExp,
+  number | ((process: Process, found: string) => number),
+])[];
 
 /** The command line is wrong; said the way PVE's tools say it. */
 export class CliUsageError extends Error {
@@ -75,7 +78,11 @@ export async function sayFailure(
     return 255;
   }
   await write(process.stderr, `${message.trimEnd()}\n`);
-  return codes.find(([pattern]) => pattern.test(message))?.[1] ?? exitCode(process, message);
+  for (const [pattern, code] of codes) {
+    const match = pattern.exec(message);
+    if (match !== null) return typeof code === "number" ? code : code(process, match[1] ?? "");
+  }
+  return exitCode(process, message);
 }
 
 /** A line of what an operation says: what comes from the programs below it went to their stderr. */

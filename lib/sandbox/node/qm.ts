@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { dirname } from "node:path/posix";
 import { type ApiAnswer, failure, type Method, ROOT } from "../calls.ts";
 import type { SandboxContext } from "../hooks.ts";
 import { importDisk } from "../operations/index.ts";
@@ -127,7 +129,11 @@ const importOptions: Omit<Command, "usage"> = {
   words: 3,
   options: ["format", "target-disk"],
   exitCodes: [
-    [/^copy failed: /, 39],
+    // What was copied is removed, and its directory with it, unless the VM has other images there.
+    [
+      /^copy failed: .* zeroinit:(\S+)' failed/,
+      ({ files }, image) => (existsSync(files.toHost(dirname(image))) ? 39 : 25),
+    ],
     [/^command '\S+qemu-img info /, 1],
   ],
   run: async ({ context, positionals, options, process }) => {

@@ -9,6 +9,7 @@ import { formatOf, newVolume, removeVolumes } from "./allocate.ts";
 import { type Draft, demandUnlocked, lineageOf, type Operation, vmOnNode } from "./context.ts";
 import { type Drive, drivesOf, hasVolume, isCdrom, isCloudInit, isUnusedKey, printDrive } from "./drives.ts";
 import { demandBridge, isNicKey, parseNic, printNic, randomMac } from "./network.ts";
+import { demandRoomFor } from "./room.ts";
 import { formattingLine, linkedFormattingLine, transferReporter } from "./wording.ts";
 
 /** What a client wants of a clone. */
@@ -136,6 +137,11 @@ async function copyDrive(
   // The node says nothing about the progress of the small ones.
   const silent = isCloudInit(drive) || key === "efidisk0";
   const report = silent ? () => {} : transferReporter(size, worker.log);
+  await demandRoomFor(
+    world,
+    { from: from.path, hostPath: from.hostPath, format: from.format, target: to },
+    worker.log,
+  );
   await cloneImage(from, to, {
     signal: worker.signal,
     onProgress: (done, total) => report(done / total),

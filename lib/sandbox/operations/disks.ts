@@ -14,6 +14,7 @@ import { formatOf, type Log, newVolume, removeVolumes } from "./allocate.ts";
 import { type Draft, demandUnlocked, type Operation, vmOf, withPending } from "./context.ts";
 import { type Drive, hasVolume, parseDrive, printDrive } from "./drives.ts";
 import { copyIn, readSource, regularFile } from "./import-source.ts";
+import { demandRoomFor } from "./room.ts";
 import { freeUnused } from "./update-config.ts";
 import { formattingLine, transferReporter } from "./wording.ts";
 
@@ -95,6 +96,8 @@ export async function moveDisk(
     worker.log(formattingLine(target.path, format, now));
     const report = transferReporter(now, worker.log);
     try {
+      const copy = { from: volume.path, hostPath: volume.hostPath, format: volume.format, target };
+      await demandRoomFor(world, copy, worker.log);
       await cloneImage(volume, target, { signal: worker.signal });
     } catch (error) {
       await removeVolumes(world, [volid]);

@@ -9,6 +9,7 @@ import {
   type Worker,
   type World,
 } from "../world/index.ts";
+import { demandRoomFor } from "./room.ts";
 import { formattingLine, transferReporter } from "./wording.ts";
 
 /** An image to import from, on the node or on a storage. */
@@ -65,6 +66,12 @@ export async function copyIn(
     log(`qemu-img: Could not open '${source.path}': Image is not in qcow2 format`);
     throw failure(`copy failed: command '${command} zeroinit:${volume.path}' failed: exit code 1`);
   }
+  const copy = { from: source.path, hostPath: source.hostPath, format, target: volume };
+  await demandRoomFor(world, copy, (line) => {
+    // The node's copy is in a cache by then: it reports all of it before it fails.
+    report(1);
+    log(line);
+  });
   await importImage(source.hostPath, volume, { onProgress: (done, total) => report(done / total) });
   report(1);
 }

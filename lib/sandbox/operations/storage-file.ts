@@ -4,6 +4,7 @@ import { chmod, rename, rm } from "node:fs/promises";
 import { failure, parameterError } from "../calls.ts";
 import type { ContentType, LocatedVolume, Worker, World } from "../world/index.ts";
 import { readSource } from "./import-source.ts";
+import { lacksRoom } from "./room.ts";
 
 /** A file that is to come onto a storage, by upload or download. */
 export interface FileRequest {
@@ -62,9 +63,15 @@ export async function importUpload(
     if (content === "import") await readSource(source, hostPath);
     worker.log(`target node: ${world.node}`);
     worker.log(`target file: ${target.path}`);
-    worker.log(`file size is: ${statSync(hostPath).size}`);
+    const { size } = statSync(hostPath);
+    worker.log(`file size is: ${size}`);
     worker.log(`command: cp -- ${source} ${target.path}`);
     await worker.takes(0.5);
+    // cp begins by emptying what it writes over.
+    await rm(target.hostPath, { force: true });
+    if ((await lacksRoom(world, target, size)) !== undefined) {
+      throw failure(`import failed: cp: error writing '${target.path}': No space left on device`);
+    }
     await chmod(hostPath, 0o644);
     await rename(hostPath, target.hostPath);
     worker.log("finished file import successfully");

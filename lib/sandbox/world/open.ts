@@ -67,7 +67,7 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
     files,
     vms,
     statistics: new NodeStatistics(() => vms.list().map((vm) => vm.vmid)),
-    storages: new StorageStore(facts.storages, files),
+    storages: new StorageStore(facts.storages, files, join(state, "storage-sizes.json")),
     tasks: new TaskStore(join(state, "tasks"), facts.node, bootedAt, options.timeScale ?? DEFAULT_TIME_SCALE),
     access: new AccessControl(join(state, "access.json"), plan.access),
     bootedAt,

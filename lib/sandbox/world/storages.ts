@@ -1,7 +1,7 @@
 import { readdirSync, statSync } from "node:fs";
 import { readdir, stat, statfs } from "node:fs/promises";
 import { join, posix } from "node:path";
-import { isMissing } from "./atomic-file.ts";
+import { isMissing, readIfThere } from "./atomic-file.ts";
 import type { NodeFiles } from "./node-files.ts";
 import { inspectImage } from "./qcow2.ts";
 import type { ContentType, Storage, Volume } from "./types.ts";
@@ -39,10 +39,13 @@ export class StorageError extends Error {
 export class StorageStore {
   readonly #storages: readonly Storage[];
   readonly #files: NodeFiles;
+  readonly #sizesFile: string;
 
-  constructor(storages: readonly Storage[], files: NodeFiles) {
+  /** @param sizesFile names limited storages with their bytes: {"vmdata": 12582912}; need not be there */
+  constructor(storages: readonly Storage[], files: NodeFiles, sizesFile: string) {
     this.#storages = storages;
     this.#files = files;
+    this.#sizesFile = sizesFile;
   }
 
   list(): readonly Storage[] {
@@ -60,8 +63,22 @@ export class StorageStore {
     return storage;
   }
 
+  /**
+   * Bytes of a storage that is a file system of its own, so that it can be full; without a limit there is as much room
+   * as on the host. Looked up each time: whoever tries what happens on a full storage changes it while the node runs.
+   */
+  limit({ id }: Storage): number | undefined {
+    const sizes = JSON.parse(readIfThere(this.#sizesFile) ?? "{}") as Readonly<Record<string, number>>;
+    return sizes[id];
+  }
+
   /** Space of the file system under the storage. */
   async usage(storage: Storage): Promise<StorageUsage> {
+    const limit = this.limit(storage);
+    if (limit !== undefined) {
+      const used = await allocatedBelow(this.#files.toHost(storage.path));
+      return { total: limit, used, avail: Math.max(0, limit - used) };
+    }
     const { blocks, bfree, bavail, bsize } = await statfs(this.#files.toHost(storage.path));
     return { total: blocks * bsize, used: (blocks - bfree) * bsize, avail: bavail * bsize };
   }
@@ -151,6 +168,25 @@ async function describeFile(located: LocatedVolume): Promise<Volume | undefined>
     };
   } catch (error) {
     if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Bytes that the files of a directory take; what clones share here would be theirs each on a real node. */
+async function allocatedBelow(directory: string): Promise<number> {
+  const entries = await readdir(directory, { withFileTypes: true, recursive: true });
+  const sizes = entries
+    .filter((entry) => entry.isFile())
+    .map(async ({ parentPath, name }) => await allocated(join(parentPath, name)));
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+async function allocated(file: string): Promise<number> {
+  try {
+    return (await stat(file)).blocks * 512;
+  } catch (error) {
+    // Removed in the meantime.
+    if (isMissing(error)) return 0;
     throw error;
   }
 }

@@ -5,7 +5,6 @@ export interface CliException {
 }
 
 const NO_PACKAGES = "the recording's node was not installed from packages, a real one lists them";
-const FULL = "a storage that is full comes with the injection of faults";
 const BY_HAND = "nothing of ours makes or frees a volume by itself: qm does";
 
 export const CLI_EXCEPTIONS: Readonly<Record<string, CliException>> = {
@@ -18,6 +17,4 @@ export const CLI_EXCEPTIONS: Readonly<Record<string, CliException>> = {
   "pvesm#21": { differs: BY_HAND },
   "pveversion#2": { differs: NO_PACKAGES },
   "pveversion#3": { differs: NO_PACKAGES },
-  "qm-importdisk-errors#11": { differs: FULL },
-  "qm-set-import-from-errors#6": { differs: FULL },
 };

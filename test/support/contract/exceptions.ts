@@ -1,7 +1,6 @@
 import type { Exception } from "./replay.ts";
 
 const HISTORY = "the recording's node had run other tasks before";
-const FULL = "a storage that is full comes with the injection of faults";
 const NO_KVM = "the recording's machine had no KVM, and QEMU refused to start";
 const ACCESS = "users and rights are changed through the API when pve-init comes";
 const PROGRESS = "how many lines a copy's progress takes depends on the machine";
@@ -18,7 +17,7 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<number, Excepti
     ...each([31, 32], { skip: ACCESS }),
     105: { skip: "the words are those of Perl's JSON parser" },
     ...each([164, 165, 166, 167], { skip: NO_KVM }),
-    ...each([203, 204, 205, 206, 207, 208, 209, 211, 212, 213, 214, 215], { skip: FULL }),
+    209: { shape: PROGRESS },
   },
   reads: {
     15: { shape: "figures and names of the machine underneath" },

@@ -1,10 +1,11 @@
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import {
   createImage,
   hashSecret,
   openWorld,
   type Privilege,
+  type Storage,
   type VmConfig,
   type World,
   type WorldPlan,
@@ -238,6 +239,15 @@ const FILES: Readonly<Record<string, number>> = {
   "/var/lib/vz/import/debian-lab.qcow2": 194_052_096,
 };
 
+/** A storage that is full with little. */
+export const TINY: Storage = {
+  id: "rectiny",
+  type: "dir",
+  path: "/srv/rec/full",
+  content: ["images", "iso"],
+};
+const TINY_SIZE = 12_582_912;
+
 /** What a flow finds when it begins. */
 export interface Beginning {
   readonly stopped: readonly number[];
@@ -246,6 +256,7 @@ export interface Beginning {
   readonly unseen?: readonly number[];
   /** What rectest may, by path, where it is not what it may in most recordings. */
   readonly grants?: Readonly<Record<string, readonly Privilege[]>>;
+  readonly storages?: readonly Storage[];
   /** More files of the node, with their sizes. */
   readonly files?: Readonly<Record<string, number>>;
 }
@@ -270,8 +281,10 @@ export const PACKER_GRANTS: Readonly<Record<string, readonly Privilege[]>> = {
  * @param timeScale see `openWorld`; a flow that looks at a clone while it is made needs more than the others
  */
 export async function recordedWorld(dir: string, beginning: Beginning, timeScale: number): Promise<World> {
-  const world = openWorld(dir, PLAN, { timeScale });
-  const { stopped, running, unseen = [], grants = {}, files = {} } = beginning;
+  const { stopped, running, unseen = [], grants = {}, files = {}, storages = [] } = beginning;
+  const plan = { ...PLAN, storages: [...PLAN.storages, ...storages] };
+  const world = openWorld(dir, plan, { timeScale });
+  writeFileSync(join(dir, "state", "storage-sizes.json"), JSON.stringify({ [TINY.id]: TINY_SIZE }));
   for (const [path, privileges] of Object.entries(grants)) grant(world, path, privileges);
   for (const vmid of [...stopped, ...running]) world.vms.create(vmid, VMS[vmid] ?? {});
   world.statistics.gather();
