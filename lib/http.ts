@@ -15,6 +15,8 @@ const unreachable = new Map<string, string>();
 
 export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Ask a host again that did not answer before, for those who retry. */
+  readonly again?: boolean;
   /** Told how far the transfer has come. */
   readonly onProgress?: ((line: string) => void) | undefined;
 }
@@ -66,10 +68,10 @@ export async function fetchToFile(url: string, file: string, options: FetchOptio
   return hash.digest("hex");
 }
 
-async function request(url: string, { signal }: FetchOptions): Promise<Response> {
+async function request(url: string, { signal, again = false }: FetchOptions): Promise<Response> {
   const { host } = new URL(url);
   const before = unreachable.get(host);
-  if (before !== undefined) throw new Error(before);
+  if (before !== undefined && !again) throw new Error(before);
   const timer = new AbortController();
   const timeout = setTimeout(() => timer.abort(), CONNECT_TIMEOUT_MS);
   try {

@@ -33,12 +33,15 @@ export async function obtainIso(iso: Iso, cacheDir: string, options: IsoOptions)
   const draft = `${kept}.${process.pid}.part`;
   let actual: string;
   try {
-    actual = await withRetries(async () => await fetchToFile(source, draft, { signal, onProgress: output }), {
-      attempts: ATTEMPTS,
-      firstPauseMs,
-      signal,
-      onRetry: output,
-    });
+    actual = await withRetries(
+      async () => await fetchToFile(source, draft, { signal, onProgress: output, again: true }),
+      {
+        attempts: ATTEMPTS,
+        firstPauseMs,
+        signal,
+        onRetry: output,
+      },
+    );
   } catch (error) {
     signal.throwIfAborted();
     throw unreachable(source, source, error);

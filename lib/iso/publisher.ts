@@ -18,6 +18,11 @@ export function isoFolder(major: number | string, arch: Architecture): string {
   return `https://repo.almalinux.org/almalinux/${major}/isos/${ARCHITECTURE[arch]}`;
 }
 
+/** The address under which the newest Minimal ISO always stands. */
+export function latestIso(major: number | string, arch: Architecture): string {
+  return `${isoFolder(major, arch)}/AlmaLinux-${major}-latest-${ARCHITECTURE[arch]}-minimal.iso`;
+}
+
 /** Checksums by file name, from lines such as "SHA256 (AlmaLinux-9.6-x86_64-minimal.iso) = 0123…" or "0123…  NAME". */
 export function parseChecksums(text: string): Map<string, string> {
   const found = new Map<string, string>();

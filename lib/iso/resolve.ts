@@ -3,7 +3,7 @@ import { basename, dirname } from "node:path";
 import { messageOf, TaskError } from "../errors.ts";
 import { fetchText } from "../http.ts";
 import type { Architecture } from "../image-name.ts";
-import { type Iso, isoFolder, newestMinimal, parseChecksums } from "./publisher.ts";
+import { type Iso, isoFolder, latestIso, newestMinimal, parseChecksums } from "./publisher.ts";
 import { withRetries } from "./retry.ts";
 
 export interface IsoRequest {
@@ -69,7 +69,7 @@ async function checksums(
   { signal, output, firstPauseMs = 1000 }: IsoOptions,
 ): Promise<Map<string, string>> {
   try {
-    const text = await withRetries(async () => await fetchText(url, { signal }), {
+    const text = await withRetries(async () => await fetchText(url, { signal, again: true }), {
       attempts: ATTEMPTS,
       firstPauseMs,
       signal,
@@ -78,7 +78,7 @@ async function checksums(
     return parseChecksums(text);
   } catch (error) {
     signal.throwIfAborted();
-    throw unreachable(url, wanted ?? isoFolder(major, arch), error);
+    throw unreachable(url, wanted ?? latestIso(major, arch), error);
   }
 }
 
