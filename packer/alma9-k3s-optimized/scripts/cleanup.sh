@@ -10,12 +10,12 @@ begin cleanup "${RUN}"
 : "${ZERO_FILL:=true}"
 require_flag ZERO_FILL
 
-empty() { # FOLDER…: what is in it, not the folder itself
-  local folder
+empty() ( # FOLDER…: what is in it, not the folder itself
+  shopt -s dotglob nullglob
   for folder in "$@"; do
-    [[ ! -d ${ROOT}${folder} ]] || find "${ROOT}${folder}" -mindepth 1 -delete
+    rm -rf "${ROOT}${folder:?}"/*
   done
-}
+)
 
 remove() { # PATH…: patterns are allowed
   local pattern

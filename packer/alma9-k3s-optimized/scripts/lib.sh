@@ -53,8 +53,9 @@ log() { # MESSAGE…
   [[ ${HOMELAB_VERBOSE:-false} == true ]] || printf '%s\n' "$*"
 }
 
+# To standard error, which is in the log as well: it is called where standard output is taken for an answer, too.
 fail() { # MESSAGE…
-  printf 'error: %s\n' "$*"
+  printf 'error: %s\n' "$*" >&2
   exit 1
 }
 
@@ -64,7 +65,7 @@ retry() {
   for ((attempt = 1; ; attempt++)); do
     if "$@"; then return 0; fi
     if ((attempt >= attempts)); then
-      printf 'error: %s failed %s times\n' "$*" "${attempts}"
+      printf 'error: %s failed %s times\n' "$*" "${attempts}" >&2
       return 1
     fi
     log "attempt ${attempt} of ${attempts} failed, the next in ${delay} s: $*"
