@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { ApiError, failure } from "../../calls.ts";
 import { type Checksum, download, type FileRequest, importUpload, placeOf } from "../../operations/index.ts";
 import type { Params } from "../../schema/index.ts";
@@ -15,6 +16,7 @@ export const storageUploadRoutes: RouteTable = {
     checkNode(world, params.required("node"));
     const source = params.text("tmpfilename");
     if (source === undefined) throw failure("missing temporary file name");
+    if (!existsSync(world.files.toHost(source))) throw failure(`temporary file '${source}' does not exist`);
     const request = requestIn(params);
     const target = placeOf(
       world,
