@@ -40,13 +40,21 @@ export function catalogueOf(all: readonly VmDetails[]): CatalogueEntry[] {
 }
 
 /**
- * Whether a VM came from a template: a linked clone has its disk on the template's, a full clone tells in its notes.
- * The id alone is not enough, since it is given again once a template is gone.
+ * Whether a VM came from a template. A linked clone has its disk on the template's; a full clone inherits the time at
+ * which the template's VM was created, to the second, and one of ours tells in its notes. The template's number alone
+ * is not enough, since it is given again once a template is gone.
  */
 function isMadeFrom(vm: VmDetails, template: VmDetails): boolean {
   if (Object.values(vm.config).some((value) => value.includes(`base-${template.vmid}-disk-`))) return true;
+  const created = creationTime(template);
+  if (created !== undefined && created === creationTime(vm)) return true;
   const [, name, vmid] = MADE_FROM.exec(vm.config.description ?? "") ?? [];
   return name === template.name && Number(vmid) === template.vmid;
+}
+
+/** Proxmox writes it when a VM is created, and copies it into every clone. Nobody can set it. */
+function creationTime({ config }: VmDetails): string | undefined {
+  return /(?:^|,)ctime=(\d+)/.exec(config.meta ?? "")?.[1];
 }
 
 function supersedes(newer: string, older: string): boolean {

@@ -10,13 +10,19 @@ export interface TofuEnvironment {
   readonly trustFile?: string;
   /** Instead of .terraform in the environment's folder. */
   readonly dataDir?: string;
+  /**
+   * A temporary folder of its own. The provider remembers there for ten seconds which VM number comes next, whatever node
+   * it talks to: runs on a sandbox and on other nodes would shift each other's numbers.
+   */
+  readonly temporaryDir?: string;
 }
 
 /**
  * The environment for tofu and its providers: the inherited one without anything that steers them (TF_*, TOFU_*,
  * PROXMOX_VE_*), and what we set ourselves.
  */
-export function tofuEnv({ cliConfigFile, secrets, trustFile, dataDir }: TofuEnvironment): NodeJS.ProcessEnv {
+export function tofuEnv(options: TofuEnvironment): NodeJS.ProcessEnv {
+  const { cliConfigFile, secrets, trustFile, dataDir, temporaryDir } = options;
   const env = childEnv({
     TF_CLI_CONFIG_FILE: cliConfigFile,
     TF_IN_AUTOMATION: "1",
@@ -25,6 +31,7 @@ export function tofuEnv({ cliConfigFile, secrets, trustFile, dataDir }: TofuEnvi
     TF_WORKSPACE: "default",
     CHECKPOINT_DISABLE: "1",
     ...(dataDir === undefined ? {} : { TF_DATA_DIR: dataDir }),
+    ...(temporaryDir === undefined ? {} : { TMPDIR: temporaryDir }),
     ...(trustFile === undefined ? {} : { SSL_CERT_FILE: trustFile }),
   });
   // The provider takes each setting that its configuration leaves open from here.

@@ -85,7 +85,7 @@ export class Tofu {
     const env = tofuEnv({
       cliConfigFile,
       ...(secrets === undefined ? {} : { secrets }),
-      ...(stateDir === undefined ? {} : { dataDir: join(stateDir, ".terraform") }),
+      ...(stateDir === undefined ? {} : { dataDir: join(stateDir, ".terraform"), temporaryDir: scratch.path }),
       ...(trusted === undefined
         ? {}
         : { trustFile: await scratch.write("trusted.pem", await trustBundle(trusted)) }),

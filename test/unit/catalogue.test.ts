@@ -48,18 +48,19 @@ describe("the image catalogue", () => {
     );
   });
 
-  test("finds full clones by their notes and linked clones by their disks", () => {
+  test("finds full clones by their notes or their time of creation, and linked clones by their disks", () => {
     const images = catalogueOf([
-      vm(100, OLD, true),
+      vm(100, OLD, true, { meta: "creation-qemu=10.0.2,ctime=1795387847" }),
       vm(200, "full", false, madeFrom(OLD, 100)),
       vm(201, "linked", false, { scsi0: "vmdata:100/base-100-disk-0.qcow2/201/vm-201-disk-0.qcow2,size=2G" }),
       vm(202, "other", false, madeFrom(OLD, 99)),
       vm(203, "reused-number", false, madeFrom(NEW, 100)),
-      vm(204, "unknown", false),
+      vm(204, "unknown", false, { meta: "creation-qemu=10.0.2,ctime=1795387999" }),
+      vm(205, "by-hand", false, { meta: "creation-qemu=10.0.2,ctime=1795387847" }),
     ]);
     assert.deepEqual(
       images[0]?.usedBy.map(({ name }) => name),
-      ["full", "linked"],
+      ["full", "linked", "by-hand"],
     );
   });
 });
