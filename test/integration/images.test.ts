@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { loadSettings } from "../../lib/config/index.ts";
+import { TaskError, UsageError } from "../../lib/errors.ts";
+import { apiFrom, type CatalogueEntry, type ProxmoxApi } from "../../lib/proxmox/index.ts";
+import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
+import { type Reporter, ROOT, type Step } from "../../lib/task/index.ts";
+import { runSteps } from "../../lib/task/run.ts";
+import { sandboxSettings } from "../../lib/task/sandbox-settings.ts";
+import { proxmoxSteps } from "../../tasks/build-image.ts";
+import { catalogueLines, imagesSteps } from "../../tasks/images.ts";
+import { PveApi } from "../support/pve.ts";
+
+/** Golden images on a node: what there is, what may go, and what stands in the way of a build. */
+
+const OLD = "alma9-k3-node-amd64-v1.28.5-v1";
+const NEW = "alma9-k3-node-amd64-v1.35.6-v1";
+
+const dir = mkdtempSync(join(tmpdir(), "images-"));
+let sandbox: Sandbox;
+let pve: PveApi;
+let api: ProxmoxApi;
+
+before(async () => {
+  sandbox = await startSandbox({ dir });
+  pve = new PveApi(sandbox.endpoints);
+  const settings = await loadSettings(
+    ["PM_API_URL", "PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"],
+    ["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE"],
+    [{ name: "the sandbox", values: sandboxSettings(sandbox) }],
+  );
+  api = apiFrom(settings);
+  await pve.createTemplate(9000, OLD);
+  // Clones are told apart by the second in which their template was made.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await pve.createTemplate(9001, NEW);
+});
+after(async () => {
+  await api?.close();
+  await sandbox?.stop();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+async function steps(list: readonly Step[], yes: boolean): Promise<string[]> {
+  const notes: string[] = [];
+  const reporter: Reporter = {
+    drawsList: false,
+    step: () => {},
+    output: () => {},
+    note: (line) => notes.push(line),
+  };
+  await runSteps(list, { reporter, signal: new AbortController().signal, yes });
+  return notes;
+}
+
+async function catalogue(
+  prune: boolean,
+  yes = true,
+): Promise<{ images: string[]; removed: string[]; all: CatalogueEntry[] }> {
+  let images: readonly CatalogueEntry[] = [];
+  let removed: readonly CatalogueEntry[] = [];
+  await steps(
+    imagesSteps(api, prune, (left, gone) => {
+      images = left;
+      removed = gone;
+    }),
+    yes,
+  );
+  const names = (entries: readonly CatalogueEntry[]): string[] => entries.map(({ name }) => name);
+  return { images: names(images), removed: names(removed), all: [...images] };
+}
+
+describe("images", () => {
+  test("lists every golden image, the newest first, with the VMs that were cloned from it", async () => {
+    await pve.task("POST", "/nodes/pve/qemu/9000/clone", { newid: 200, name: "by-hand", full: 1 });
+    const { images, all } = await catalogue(false);
+    assert.deepEqual(images, [NEW, OLD]);
+    assert.deepEqual(all.find(({ name }) => name === OLD)?.usedBy, [{ vmid: 200, name: "by-hand" }]);
+    const lines = catalogueLines(all).join("\n");
+    assert.match(lines, new RegExp(`^${OLD} {2}\\(9000 on pve\\)\n.*\n {2}used by by-hand \\(200\\)$`, "m"));
+    assert.match(lines, /no VM tells that it was made from it/);
+  });
+
+  test("never proposes one that is in use", async () => {
+    assert.deepEqual(await catalogue(true).then(({ removed }) => removed), []);
+  });
+
+  test("removes nothing without an answer", async () => {
+    await pve.destroy(200);
+    await assert.rejects(catalogue(true, false), UsageError);
+    assert.equal((await pve.vms()).length, 2);
+  });
+
+  test("removes superseded images that nobody uses, and no other", async () => {
+    const { images, removed } = await catalogue(true);
+    assert.deepEqual(removed, [OLD]);
+    assert.deepEqual(images, [NEW]);
+    assert.deepEqual(
+      (await pve.vms()).map(({ name }) => name),
+      [NEW],
+    );
+  });
+});
+
+describe("before an image is built on the node", () => {
+  async function firstSteps(name: string, yes: boolean): Promise<string[]> {
+    const sources = [
+      { name: "the test", values: { BUILD_IP: "10.23.45.99/24", BUILD_GATEWAY: "10.23.45.1" } },
+      { name: "the sandbox", values: sandboxSettings(sandbox) },
+    ];
+    const settings = await loadSettings(
+      [],
+      [
+        ...([
+          "ALMA_VERSION",
+          "ARCH",
+          "K3S_VERSION",
+          "IMAGE_RELEASE",
+          "IMAGE_VERSION",
+          "ALMA_ISO_URL",
+        ] as const),
+        ...(["ALMA_ISO_CHECKSUM", "FIRMWARE", "KICKSTART_DELIVERY", "BUILD_HTTP_ADDRESS"] as const),
+        ...(["BUILD_IP", "BUILD_GATEWAY", "BUILD_NAMESERVER"] as const),
+      ],
+      sources,
+    );
+    const node = await loadSettings(
+      ["PM_API_URL", "PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"],
+      [
+        ...(["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE", "PM_NODE"] as const),
+        ...(["PM_STORAGE", "PM_ISO_STORAGE", "PM_BRIDGE"] as const),
+      ],
+      sources,
+    );
+    const all = proxmoxSteps({ root: ROOT, name, settings, keepOnError: false }, node, () => {});
+    const until = all.findIndex(({ title }) => title === "Find Packer and what it needs");
+    return await steps(all.slice(0, until), yes);
+  }
+
+  test("a name that a template has is refused, with the next free release", async () => {
+    await assert.rejects(firstSteps(NEW, true), (error: unknown) => {
+      assert.ok(error instanceof TaskError);
+      assert.equal(error.what, `The name ${NEW} is taken on the node`);
+      assert.deepEqual(error.todo, ["Build the next free release: IMAGE_RELEASE=v2"]);
+      return true;
+    });
+  });
+
+  const LEFT = "alma9-k3-node-amd64-v1.36.1-v1";
+
+  test("a VM that an interrupted build has left is not removed without an answer", async () => {
+    await pve.createVm(300, LEFT, { tags: "alma9;amd64;homelab;k3s" });
+    await assert.rejects(firstSteps(LEFT, false), /was left by a build that did not end/);
+    assert.ok((await pve.vms()).some(({ vmid }) => vmid === 300));
+  });
+
+  test("it is removed when the person agrees, and the way back is looked at", async () => {
+    await pve.task("POST", "/nodes/pve/qemu/300/status/start");
+    const notes = await firstSteps(LEFT, true);
+    assert.ok((await pve.vms()).every(({ vmid }) => vmid !== 300));
+    // The sandbox is on loopback, which no VM could call back to.
+    assert.match(notes.join("\n"), /127\.0\.0\.1 is this machine's own loopback\. Set BUILD_HTTP_ADDRESS/);
+  });
+
+  test("a VM of somebody else with that name stays", async () => {
+    await pve.createVm(301, LEFT, { tags: "theirs" });
+    await assert.rejects(firstSteps(LEFT, true), (error: unknown) => {
+      assert.ok(error instanceof TaskError);
+      assert.match(error.why ?? "", /VM 301 has it/);
+      return true;
+    });
+    assert.ok((await pve.vms()).some(({ vmid }) => vmid === 301));
+  });
+});
