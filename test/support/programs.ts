@@ -10,6 +10,15 @@ export function writeProgram(folder: string, name: string, script: string): stri
   return file;
 }
 
+/** Where a program of the machine lies, on PATH or in the usual folders; undefined when it is missing. */
+export function systemProgram(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+  return folders
+    .filter((folder) => folder !== "")
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
+}
+
 /**
  * A folder for PATH that holds what the tasks and tests start, and nothing else: no Go, no OpenTofu of the machine's.
  */
