@@ -126,7 +126,8 @@ export class Deploy {
   }
 
   async #tools(): Promise<Step[]> {
-    const { locateTool, TOOL_GROUPS, toolSteps } = await import("../lib/toolchain/index.ts");
+    const { locateTool, TOOL_GROUPS } = await import("../lib/toolchain/index.ts");
+    const { toolSteps } = await import("./setup.ts");
     const { deploy, sandbox } = TOOL_GROUPS;
     const names = this.#request.sandbox === undefined ? deploy : [...deploy, ...sandbox];
     const found = await Promise.all(names.map((name) => locateTool(name)));

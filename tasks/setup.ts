@@ -1,13 +1,34 @@
 import { UsageError } from "../lib/errors.ts";
-import { defineCommand, main } from "../lib/task/index.ts";
+import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import {
+  ensureTool,
+  locateTool,
+  RECIPES,
   TOOL_GROUPS,
   TOOL_NAMES,
   type Tool,
   type ToolGroup,
   type ToolName,
-  toolSteps,
 } from "../lib/toolchain/index.ts";
+
+/**
+ * One step a tool: found tools are skipped with their version and where they lie.
+ * @param got told of each tool once it is there
+ */
+export function toolSteps(names: readonly ToolName[], got: (tool: Tool) => void = () => {}): Step[] {
+  return names.map((name) => ({
+    title: `${name} ${RECIPES[name].version}`,
+    skip: async () => {
+      const tool = await locateTool(name);
+      if (tool === undefined) return false;
+      got(tool);
+      return tool.source === "path" ? `${tool.version} on PATH` : "in the cache";
+    },
+    run: async ({ output, signal }) => {
+      got(await ensureTool(name, { signal, onProgress: output }));
+    },
+  }));
+}
 
 const command = defineCommand({
   name: "setup",
