@@ -91,6 +91,7 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
     },
     {
       title: "Apply the project and the root application",
+      leaves: "What was applied stays; npm run argo goes on from there",
       skip: () => difference === "" && "they are there as configured",
       preview: () => [`kustomize build ${ARGO} | kubectl apply --server-side --force-conflicts -f -`],
       async run({ signal, output }) {

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { TaskError } from "../lib/errors.ts";
+import { InterruptedError, TaskError } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock.ts";
 import { createSparseQcow2 } from "../lib/proxmox/index.ts";
 import { demoDirectory, endSandbox, isRunning, type Sandbox, startSandbox } from "../lib/sandbox/index.ts";
@@ -124,9 +124,15 @@ const command = defineCommand({
         },
       ]);
       if (node !== undefined) await walk(context, node);
-    } finally {
-      // Interrupted or failed: what was kept on purpose is not ours to end any more.
+    } catch (error) {
       await node?.stop();
+      if (!(error instanceof TaskError)) throw error;
+      if (!(error instanceof InterruptedError)) {
+        throw error.withLeft([`The demo's files, logs among them, stay in ${dir} until the next demo`]);
+      }
+      await rm(dir, { recursive: true, force: true });
+      throw error.withLeft(["The demo's sandbox was ended and removed, with everything in it"]);
+    } finally {
       lock.release();
     }
   },

@@ -85,6 +85,7 @@ export function bootstrapSteps({ root, done }: BootstrapRequest, deps: Bootstrap
     },
     {
       title: `Apply Argo CD ${pins.argocd.version}`,
+      leaves: "What was applied of Argo CD stays; npm run k8s-bootstrap goes on from there",
       skip: () => theirs() || (installed && "it is there as configured"),
       preview: () => [byHand],
       async run({ signal, output }) {
@@ -93,6 +94,7 @@ export function bootstrapSteps({ root, done }: BootstrapRequest, deps: Bootstrap
     },
     {
       title: "Wait until Argo CD is ready",
+      leaves: "Argo CD is applied and goes on starting; npm run k8s-bootstrap waits for it again",
       preview: () => ["kubectl -n argocd wait --for=condition=Available deployment --all"],
       async run({ signal, output }) {
         await waitForArgo(await cluster.kubectl(signal), { signal, onLine: output });

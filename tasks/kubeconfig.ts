@@ -58,6 +58,7 @@ export function kubeconfigSteps(
   return [
     {
       title: "Wait for the VM to boot",
+      leaves: "The VM goes on booting; npm run kubeconfig waits for it again",
       preview: () => ["qm guest exec VMID -- cat /etc/ssh/ssh_host_ed25519_key.pub   # on the node"],
       async run({ signal, output }) {
         output(`${vm().name} (${vm().address})`);
@@ -66,6 +67,7 @@ export function kubeconfigSteps(
     },
     {
       title: "Wait for cloud-init",
+      leaves: "The VM goes on booting; npm run kubeconfig waits for it again",
       preview: () => ["cloud-init status --wait   # on the VM"],
       async run({ signal, note }) {
         const warning = await waitForCloudInit(vm(), signal);
@@ -74,6 +76,7 @@ export function kubeconfigSteps(
     },
     {
       title: "Wait for k3s and fetch its kubeconfig",
+      leaves: "k3s goes on starting; npm run kubeconfig waits for it again",
       preview: () => [`sudo cat ${K3S_YAML}   # on the VM`],
       async run({ signal, output }) {
         k3sYaml = await k3sKubeconfig(vm(), output, signal);
@@ -120,6 +123,7 @@ export function kubeconfigSteps(
     },
     {
       title: "Wait until the cluster answers and its node is ready",
+      leaves: "The context is in your kubeconfig; npm run kubeconfig waits for the cluster again",
       preview: () => ["kubectl get nodes"],
       async run({ signal, output }) {
         const { name } = vm();

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadSettings, SETTING_NAMES, type Source, specOf } from "../lib/config/index.ts";
@@ -81,7 +81,7 @@ function treeChecks(root: string): Step[] {
   ];
 }
 
-/** Validated in a private data folder: the environment's own .terraform stays as it is. */
+/** Validated on a private copy: the environment's own .terraform stays as it is. */
 function validationOf(root: string, name: string): Step {
   return {
     title: `terraform/envs/${name}`,
@@ -90,21 +90,10 @@ function validationOf(root: string, name: string): Step {
       const { providerMirror } = await import("../lib/toolchain/index.ts");
       const program = await tool("tofu", output, signal);
       const { cliConfigFile } = await providerMirror({ signal, onProgress: output });
-      // A copy, so that not even the lock file of the environment is touched.
-      const copy = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
+      const stateDir = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
       try {
-        await cp(join(root, "terraform"), join(copy, "terraform"), {
-          recursive: true,
-          filter: (path) => !/\.terraform(\/|$)|\.tfstate|\.terraform\.lock\.hcl$/.test(path),
-        });
-        const directory = await environmentDirectory(copy, name);
-        const tofu = await Tofu.open({
-          program,
-          cliConfigFile,
-          directory,
-          stateDir: join(copy, "state"),
-          signal,
-        });
+        const directory = await environmentDirectory(root, name);
+        const tofu = await Tofu.open({ program, cliConfigFile, directory, stateDir, signal });
         try {
           await tofu.init();
           await tofu.validate();
@@ -112,7 +101,7 @@ function validationOf(root: string, name: string): Step {
           tofu.close();
         }
       } finally {
-        await rm(copy, { recursive: true, force: true });
+        await rm(stateDir, { recursive: true, force: true });
       }
     },
   };

@@ -75,7 +75,8 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
       preview: () => [`tofu -chdir=terraform/envs/${environment} plan -out=PLAN`],
       async run(control) {
         saved = await planFor(await session.tofu(), request);
-        [...saved.warnings, ...describePlan(saved.plan)].forEach(control.note);
+        saved.warnings.forEach(control.note);
+        control.note(describePlan(saved.plan).join("\n"));
         const onSandbox = request.stateDir === undefined ? "" : " --sandbox";
         refuseLosses(saved.plan, mayGo, `npm run tf-apply --${onSandbox} --env ${environment}`);
       },

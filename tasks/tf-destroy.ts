@@ -40,7 +40,8 @@ export function destroySteps(request: DestroyRequest, deps: EnvironmentDeps): St
       async run({ note }) {
         saved = await (await session.tofu()).plan({ destroy: true });
         const { plan, warnings } = saved;
-        [...warnings, ...(plan.changes.length === 0 ? [] : describePlan(plan))].forEach(note);
+        warnings.forEach(note);
+        if (plan.changes.length > 0) note(describePlan(plan).join("\n"));
       },
     },
     {

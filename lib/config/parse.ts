@@ -138,6 +138,9 @@ export function oneOf<const Value extends string>(...values: readonly Value[]): 
 
 /** What `git clone` takes: https, ssh or file URLs, and user@host:path. */
 export function gitUrl(text: string): string {
+  if (/^https:\/\/[^/]*@/.test(text)) {
+    throw new Error("credentials do not belong in it, it is written into Git (Argo CD: argocd repo add)");
+  }
   return matching(
     text,
     /^(https:\/\/[^\s'"]+|ssh:\/\/[^\s'"]+|file:\/\/\/[^\s'"]+|[A-Za-z0-9_][\w.-]*@[\w.-]+:[^\s'"]+)$/,

@@ -46,6 +46,7 @@ export async function execute<
         "PM_TLS_INSECURE is set: the node's certificate is not verified, anybody in between can read and change everything",
       );
     }
+    const results = new HeldResult(print);
     const context: TaskContext<Specs, Required, Optional> = {
       flags,
       args,
@@ -56,7 +57,7 @@ export async function execute<
       signal,
       note: (line) => reporter.note(redact(line)),
       result: (text, data = {}) => {
-        print(flags.json ? eventLine({ event: "result", ok: true, ...data }) : redact(text));
+        results.tell(flags.json ? eventLine({ event: "result", ok: true, ...data }) : redact(text));
       },
       steps: async (steps) => {
         if (dryRun) {
@@ -66,7 +67,9 @@ export async function execute<
         const { runSteps } = await import("./run.ts");
         const run = (): Promise<void> =>
           runSteps(steps, { reporter, signal, yes: flags.yes || (command.unattended ?? false) });
-        await (reporter instanceof TerminalReporter ? reporter.whileDrawing(run) : run());
+        await results.during(() =>
+          reporter instanceof TerminalReporter ? reporter.whileDrawing(run) : run(),
+        );
       },
     };
     await command.run(context);
@@ -75,6 +78,34 @@ export async function execute<
     if (flags.json) print(eventLine({ event: "result", ok: true, dryRun: true }));
   } finally {
     await sandbox?.stop();
+  }
+}
+
+/** A result that a step tells is printed once the list has ended: the last line, and not drawn over. */
+class HeldResult {
+  readonly #print: (line: string) => void;
+  #running = false;
+  #held: string[] = [];
+
+  constructor(print: (line: string) => void) {
+    this.#print = print;
+  }
+
+  tell(line: string): void {
+    if (this.#running) this.#held.push(line);
+    else this.#print(line);
+  }
+
+  /** What a list that fails had told is not printed: the failure is its result. */
+  async during(run: () => Promise<void>): Promise<void> {
+    this.#running = true;
+    try {
+      await run();
+      for (const line of this.#held) this.#print(line);
+    } finally {
+      this.#running = false;
+      this.#held = [];
+    }
   }
 }
 

@@ -23,7 +23,7 @@ export class TerminalReporter implements Reporter {
 
   note(line: string): void {
     if (this.#waiting) this.#waiting.push(line);
-    else this.#write(`• ${line}`);
+    else this.#write(`• ${line.replaceAll("\n", "\n  ")}`);
   }
 
   /** Draw a list with `run`; notes are shown when it is done. */
@@ -80,8 +80,8 @@ export class PlainReporter implements Reporter {
     this.#write(`${"  ".repeat(depth)}… ${line}`);
   }
 
-  note(line: string): void {
-    this.#write(`• ${line}`);
+  note(text: string): void {
+    this.#write(`• ${text.replaceAll("\n", "\n  ")}`);
   }
 }
 

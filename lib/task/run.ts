@@ -159,7 +159,14 @@ function together(failed: readonly TaskError[], outOf: number): TaskError {
 }
 
 function failure(step: Step, error: unknown, signal: AbortSignal): TaskError {
-  if (error instanceof TaskError) return error;
-  if (signal.aborted) return new InterruptedError({ why: `during "${step.title}"` });
+  const leaves = signal.aborted && step.leaves !== undefined ? [step.leaves] : [];
+  if (error instanceof InterruptedError) {
+    return new InterruptedError({
+      why: error.why ?? `during "${step.title}"`,
+      left: [...error.left, ...leaves],
+    });
+  }
+  if (error instanceof TaskError) return error.withLeft(leaves);
+  if (signal.aborted) return new InterruptedError({ why: `during "${step.title}"`, left: leaves });
   return new TaskError({ what: `"${step.title}" failed`, why: messageOf(error), cause: error });
 }

@@ -33,6 +33,8 @@ export interface Step {
   run(control: StepControl): Promise<void | readonly Step[]>;
   /** The commands the step would run, for --dry-run. */
   preview?(): readonly string[];
+  /** What stays as it is when this step is interrupted, as a sentence. */
+  readonly leaves?: string;
   /** Run the steps that `run` returns side by side; a failing one does not stop the others. */
   readonly parallel?: boolean;
 }

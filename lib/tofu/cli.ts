@@ -6,6 +6,7 @@ import { runGently } from "../gentle.ts";
 import type { RunResult } from "../process.ts";
 import { trustBundle } from "../trust.ts";
 import { tofuEnv } from "./child-environment.ts";
+import { copyEnvironment } from "./copy-environment.ts";
 import { type Diagnostic, DiagnosticSchema, explain, tofuFailure } from "./diagnostics.ts";
 import { parseEvent, type TofuEvent } from "./events.ts";
 import { type Plan, parsePlan } from "./plan.ts";
@@ -23,7 +24,7 @@ export interface TofuOptions {
   readonly cliConfigFile: string;
   /** The environment's folder, for example terraform/envs/k3s-single. */
   readonly directory: string;
-  /** Keeps state and .terraform apart from the environment's folder, so that a sandbox never touches a real state. */
+  /** Where state and .terraform lie instead of the environment's folder; a state that lies there is never looked at. */
   readonly stateDir?: string;
   /** Files with values of variables, the weakest first. */
   readonly varFiles?: readonly string[];
@@ -81,17 +82,21 @@ export class Tofu {
     const scratch = await Scratch.open();
     // A -var-file beats TF_VAR_*, and the last one beats those before it.
     const last = await scratch.write("settings.tfvars.json", JSON.stringify(variables));
+    const directory =
+      stateDir === undefined ? options.directory : await copyEnvironment(options.directory, scratch.path);
     if (stateDir !== undefined) await mkdir(stateDir, { recursive: true, mode: 0o700 });
     const env = tofuEnv({
       cliConfigFile,
       ...(secrets === undefined ? {} : { secrets }),
-      ...(stateDir === undefined ? {} : { dataDir: join(stateDir, ".terraform"), temporaryDir: scratch.path }),
+      ...(stateDir === undefined
+        ? {}
+        : { dataDir: join(stateDir, ".terraform"), temporaryDir: scratch.path }),
       ...(trusted === undefined
         ? {}
         : { trustFile: await scratch.write("trusted.pem", await trustBundle(trusted)) }),
     });
     return new Tofu(
-      options,
+      { ...options, directory },
       scratch,
       env,
       [...varFiles, last].map((file) => `-var-file=${file}`),
@@ -114,9 +119,7 @@ export class Tofu {
       "init",
       "-input=false",
       "-upgrade",
-      ...(stateDir === undefined
-        ? []
-        : ["-reconfigure", `-backend-config=path=${join(stateDir, "terraform.tfstate")}`]),
+      ...(stateDir === undefined ? [] : [`-backend-config=path=${join(stateDir, "terraform.tfstate")}`]),
     ]);
   }
 

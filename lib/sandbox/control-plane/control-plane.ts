@@ -189,6 +189,8 @@ export class ControlPlane {
       "--manage-all-nodes=false",
       `--manage-nodes-with-annotation-selector=${RUNNING}=fake`,
       "--cidr=10.42.0.0/16",
+      // Without leases the node counts as lost every minute, and the pods on it never come back.
+      "--node-lease-duration-seconds=40",
     ]);
   }
 
