@@ -26,13 +26,13 @@ import {
   renderNotes,
   shellFrom,
   trustedPem,
-  uploadSteps,
   writeNotes,
 } from "../lib/proxmox/index.ts";
 import { registerSecret } from "../lib/secrets.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
 import { trustBundle } from "../lib/trust.ts";
 import { templateOf } from "./tf-init.ts";
+import { uploadSteps } from "./upload-image.ts";
 
 /** Settings of the image itself. */
 const IMAGE_USES = [

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
 import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
-import { apiFrom, findTemplate, type NodeShell, shellFrom, uploadSteps } from "../lib/proxmox/index.ts";
+import { apiFrom, findTemplate, type NodeShell, shellFrom } from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
@@ -12,6 +12,7 @@ import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
 import { applyDeps, applySteps } from "./tf-apply.ts";
 import { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, environmentRequest, templateOf } from "./tf-init.ts";
+import { uploadSteps } from "./upload-image.ts";
 
 export const DEPLOY_REQUIRES = [
   ...ENVIRONMENT_REQUIRES,

@@ -15,9 +15,17 @@ export {
   version,
 } from "./inventory.ts";
 export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
-export { parseVmid, Qm, type Vmid } from "./qm.ts";
+export {
+  cloudInitWords,
+  createWords,
+  importWords,
+  parseVmid,
+  Qm,
+  type TemplatePlan,
+  type Vmid,
+} from "./qm.ts";
 export { quoteWords } from "./quote.ts";
 export { learnHostKey, NodeShell, type SshTarget, type VmTarget } from "./ssh.ts";
 export { demandSpace, storages } from "./storage.ts";
 export { openTunnel, type Tunnel, tunnelCommand } from "./tunnel.ts";
-export { type UploadRequest, uploadSteps } from "./upload/index.ts";
+export * from "./upload/index.ts";

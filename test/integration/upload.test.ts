@@ -29,12 +29,11 @@ import {
   NodeShell,
   parseNotes,
   type SshTarget,
-  type UploadRequest,
-  uploadSteps,
 } from "../../lib/proxmox/index.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
+import { type UploadRequest, uploadSteps } from "../../tasks/upload-image.ts";
 import { PveApi } from "../support/pve.ts";
 
 /** A qcow2 image on its way to a template, over real SSH to the embedded node. */

@@ -1,15 +1,18 @@
 import { cloudInitWords, createWords, importWords, type TemplatePlan } from "../qm.ts";
 import { quoteWords } from "../quote.ts";
 import type { SshTarget } from "../ssh.ts";
-import { FOLDER, previewPlan, type UploadRequest } from "./request.ts";
+import { previewPlan, type TemplatePlace, UPLOAD_FOLDER } from "./place.ts";
 
-/** The commands with which a person does the same by hand. */
+/**
+ * The commands with which a person does the same by hand.
+ * @param request what is to become of which file on this machine
+ */
 export function manualSteps(
-  request: UploadRequest,
+  request: TemplatePlace & { readonly file: string },
   plan: TemplatePlan = previewPlan(request),
   target: SshTarget = { host: "NODE", user: "root", port: 22 },
 ): string[] {
-  const path = `${FOLDER}/${request.name}.qcow2`;
+  const path = `${UPLOAD_FOLDER}/${request.name}.qcow2`;
   const byHand = { ...plan, imagePath: path, notes: `Golden image ${request.name}` };
   const { host, user, port, configFile } = target;
   const options = (flag: string): string[] => [

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { messageOf } from "../../errors.ts";
 import { type ImageMetadata, parseMetadata, renderMetadata } from "../image-metadata.ts";
-import { printable } from "./request.ts";
+import { printable } from "./place.ts";
 
 /**
  * Write the metadata beside the image. The template is there by now: a folder that cannot be written to, or a file of

@@ -4,7 +4,7 @@ import { formatBytes } from "../../progress.ts";
 import type { Qcow2 } from "../qcow2.ts";
 import type { NodeShell } from "../ssh.ts";
 import { demandSpace, storages } from "../storage.ts";
-import { FOLDER } from "./request.ts";
+import { UPLOAD_FOLDER } from "./place.ts";
 
 /** What a shell ends with that does not find the program. */
 const NOT_FOUND = 127;
@@ -34,12 +34,12 @@ export async function demandRoom(
   signal: AbortSignal,
 ): Promise<void> {
   demandSpace(await storages(shell, { signal }), storage, image.virtualSize);
-  const { stdout } = await shell.run(["df", "-B1", "--output=avail", FOLDER], { signal });
+  const { stdout } = await shell.run(["df", "-B1", "--output=avail", UPLOAD_FOLDER], { signal });
   const free = Number(stdout.trim().split("\n").at(-1));
   if (free >= image.fileSize) return;
   throw new TaskError({
-    what: `${FOLDER} on the node is too full`,
+    what: `${UPLOAD_FOLDER} on the node is too full`,
     why: `${formatBytes(image.fileSize)} are needed for the transfer, ${formatBytes(free)} are free`,
-    todo: ["Free some space there; what is in it:", `$ ls -l ${FOLDER}`],
+    todo: ["Free some space there; what is in it:", `$ ls -l ${UPLOAD_FOLDER}`],
   });
 }

@@ -1,13 +1,20 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { TaskError } from "../../errors.ts";
 import { CommandError, childEnv, start } from "../../process.ts";
 import { transferLine } from "../../progress.ts";
-import type { StepControl } from "../../task/index.ts";
 import { quoteWords } from "../quote.ts";
 import type { NodeShell } from "../ssh.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 const PROGRESS_MS = 200;
+
+/** How a transfer is followed and ended. */
+export interface Transfer {
+  /** Told how far it is, several times a second. */
+  output(line: string): void;
+  readonly signal: AbortSignal;
+}
 
 /**
  * Stream a file to the node, hashing on the way; memory stays the same whatever its size.
@@ -21,7 +28,7 @@ export async function send(
   file: string,
   remote: string,
   total: number,
-  { output, signal }: Pick<StepControl, "output" | "signal">,
+  { output, signal }: Transfer,
 ): Promise<string> {
   const ssh = await shell.command(["--", `umask 077; cat > ${quoteWords([remote])}`]);
   const child = start(ssh.file, ssh.args, { signal, env: childEnv({ LC_ALL: "C" }) });
@@ -53,6 +60,27 @@ export async function send(
   signal.throwIfAborted();
   if (result.exitCode !== 0) throw shell.failureOf(new CommandError(ssh.file, ssh.args, result));
   return hash.digest("hex");
+}
+
+/**
+ * Compare what lies on the node with what was sent.
+ * @param sha256 of the file that was sent
+ * @throws {TaskError} when another one lies on the node
+ */
+export async function demandArrived(
+  shell: NodeShell,
+  remote: string,
+  sha256: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { stdout } = await shell.run(["sha256sum", remote], { signal });
+  const arrived = stdout.split(" ")[0];
+  if (arrived === sha256) return;
+  throw new TaskError({
+    what: "The image was damaged on its way",
+    why: `sha256 here ${sha256}, on the node ${arrived}`,
+    todo: ["Run it again; if it happens again, check the network and the node's disk and memory"],
+  });
 }
 
 /** The sha256 of a file. */

@@ -1,15 +1,27 @@
 import { randomBytes } from "node:crypto";
 import { TaskError } from "../../errors.ts";
-import type { StepControl } from "../../task/index.ts";
 import type { Qcow2 } from "../qcow2.ts";
 import { type Qm, type TemplatePlan, type Vmid, VmidTakenError } from "../qm.ts";
 
 /** How many numbers are tried when others are quicker. */
 const VMID_ATTEMPTS = 5;
 
+/** What making a VM needs of whoever runs it. */
+export interface Making {
+  /**
+   * Told how to undo what was just made.
+   * @param description what will be gone: "VM 9002 removed"
+   */
+  undo(description: string, action: () => Promise<void>): void;
+  readonly signal: AbortSignal;
+}
+
 /** A number is not reserved by asking for it: when somebody else is quicker, the next one is taken. */
-export async function createFree(qm: Qm, plan: TemplatePlan, control: StepControl): Promise<TemplatePlan> {
-  const { signal, undo } = control;
+export async function createFree(
+  qm: Qm,
+  plan: TemplatePlan,
+  { signal, undo }: Making,
+): Promise<TemplatePlan> {
   for (let attempt = 1; ; attempt += 1) {
     const vmid: Vmid = await qm.nextId({ signal });
     const mark = `Being uploaded by homelab (${randomBytes(8).toString("hex")})`;
