@@ -1,7 +1,10 @@
 import * as v from "valibot";
 import { parseImageName } from "../image-name.ts";
 
-/** What is known of an image; the fields of the specification, and its checksum. */
+/**
+ * What is known of an image; the fields of the specification, and its checksum. Their order is the one they are
+ * written in, here and in `imageMetadata`: what is read back gives the same text.
+ */
 const metadataSchema = v.object({
   version: v.string(),
   base_os: v.string(),
@@ -9,11 +12,11 @@ const metadataSchema = v.object({
   k3s_version: v.string(),
   distribution_release: v.string(),
   build_date: v.string(),
-  template_id: v.number(),
   // An image that Packer built on the node itself never was a file here.
   qcow2_path: v.optional(v.string()),
   qcow2_size_gb: v.optional(v.number()),
   qcow2_sha256: v.optional(v.string()),
+  template_id: v.number(),
 });
 export type ImageMetadata = Readonly<v.InferOutput<typeof metadataSchema>>;
 
@@ -28,6 +31,7 @@ export interface ImageFacts {
   readonly qcow2?: { readonly path: string; readonly bytes: number; readonly sha256: string } | undefined;
 }
 
+/** The metadata of an image; what its name says goes into them too. */
 export function imageMetadata(facts: ImageFacts): ImageMetadata {
   const { alma, arch, kubernetes, release } = parseImageName(facts.name);
   return {
