@@ -136,11 +136,13 @@ export function createWords({ vmid, name, storage, bridge }: TemplatePlan): stri
   ];
 }
 
+/** Import the image as the disk, behind the controller that `createWords` chose; trimmed blocks are given back. */
 export function importWords({ vmid, storage, imagePath }: TemplatePlan): string[] {
   const disk = `${storage}:0,import-from=${imagePath},ssd=1,discard=on,iothread=1`;
   return ["qm", "set", String(vmid), "--scsi0", disk];
 }
 
+/** A cloud-init drive, the disk to boot from, DHCP until a clone is told otherwise, and the notes. */
 export function cloudInitWords({ vmid, storage, notes }: TemplatePlan): string[] {
   return [
     ...["qm", "set", String(vmid), "--ide2", `${storage}:cloudinit`],
