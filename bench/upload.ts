@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createSparseQcow2 } from "../lib/proxmox/index.ts";
 import { startSandbox } from "../lib/sandbox/index.ts";
-import { sandboxSettings } from "../lib/task/sandbox-settings.ts";
+import { sandboxSettings } from "../lib/task/index.ts";
 import { measure, median } from "./measure.ts";
 
 const BYTES = 2 * 1024 ** 3;

@@ -4,8 +4,7 @@ import { InterruptedError, TaskError } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock.ts";
 import { createSparseQcow2 } from "../lib/proxmox/index.ts";
 import { demoDirectory, endSandbox, isRunning, type Sandbox, startSandbox } from "../lib/sandbox/index.ts";
-import { defineCommand, main, type Step, type TaskContext } from "../lib/task/index.ts";
-import { sandboxSettings } from "../lib/task/sandbox-settings.ts";
+import { defineCommand, main, type Step, sandboxSettings, type TaskContext } from "../lib/task/index.ts";
 import { Deploy, nextSteps, settingsFrom } from "./deploy.ts";
 import { emptyStatus, statusLines, statusSteps } from "./status.ts";
 
