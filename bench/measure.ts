@@ -52,6 +52,7 @@ function highWater(pid: number | undefined): number {
   }
 }
 
+/** The middle of the values when they are sorted; of an even number of them, the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
