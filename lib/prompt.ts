@@ -1,10 +1,14 @@
 import type { EventEmitter } from "node:events";
 import { ListrEnquirerPromptAdapter } from "@listr2/prompt-adapter-enquirer";
-import { PromptError } from "listr2";
+import { type ListrPromptAdapter, PromptError } from "listr2";
 import { InterruptedError } from "./errors.ts";
-import type { Asker } from "./task/ask.ts";
 
 /** The one file of lib that asks people questions: enquirer is only known here. */
+
+/** The part of a running listr2 task that can hold a question. */
+export interface Asker {
+  prompt(adapter: new (...args: never[]) => ListrPromptAdapter): unknown;
+}
 
 export interface PromptOptions {
   /** Whether a list is drawn: it shows the question below the step. Without one the question goes to stderr. */

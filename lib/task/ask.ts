@@ -1,10 +1,7 @@
-import type { ListrPromptAdapter } from "listr2";
 import { UsageError } from "../errors.ts";
+import type { Asker } from "../prompt.ts";
 
-/** The part of a running listr2 task that can hold a question. */
-export interface Asker {
-  prompt(adapter: new (...args: never[]) => ListrPromptAdapter): unknown;
-}
+export type { Asker } from "../prompt.ts";
 
 interface Asking {
   readonly yes: boolean;
