@@ -45,6 +45,7 @@ gone() { # PATH…
     etc/udev/rules.d/70-persistent-net.rules
   [[ -z $(find "$HOMELAB_ROOT/etc/ssh" -name 'ssh_host_*') ]]
   called '^cloud-init clean'
+  called '^systemctl stop systemd-random-seed.service'
   gone var/lib/cloud/instance var/lib/cloud/instances
 }
 

@@ -18,7 +18,8 @@ base=(
 )
 
 log "updating the system"
-retry dnf -y --refresh upgrade
+# Without what the new versions merely recommend: a kernel recommends all firmware there is.
+retry dnf -y --refresh --setopt=install_weak_deps=False upgrade
 
 log "installing base packages"
 install_packages "${base[@]}"
