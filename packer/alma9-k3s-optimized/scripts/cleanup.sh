@@ -37,8 +37,8 @@ dnf clean all
 remove '/var/cache/dnf/*' '/var/lib/dnf/history*' '/var/lib/rpm/__db*'
 
 log "machine identity"
-# It saves a new seed when it is stopped: now, not when the machine is switched off.
-systemctl stop systemd-random-seed.service
+# It saves a new seed when it is stopped: now, not when the machine is switched off. Where it does not run it saves none.
+systemctl stop systemd-random-seed.service || true
 remove '/etc/ssh/ssh_host_*' /var/lib/dbus/machine-id /etc/hostname '/etc/udev/rules.d/70-persistent-*.rules' \
   /etc/lvm/devices/system.devices /etc/iscsi/initiatorname.iscsi \
   /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
