@@ -1,7 +1,7 @@
 import { messageOf, UsageError } from "../errors.ts";
 import { registerSecret } from "../secrets.ts";
-import { type SettingName, type Settings, specOf } from "./schema.ts";
-import type { Source } from "./sources.ts";
+import { ALTERNATIVES, type SettingName, type Settings, specOf } from "./schema.ts";
+import { COMMAND_LINE, type Source } from "./sources.ts";
 
 /**
  * Find, check and parse the settings of a task.
@@ -16,32 +16,70 @@ export async function loadSettings<const Required extends SettingName, const Opt
   sources: readonly Source[],
 ): Promise<Settings<Required, Optional>> {
   const values: Partial<Record<SettingName, unknown>> = {};
-  const problems: Problem[] = [];
+  const names = new Set<SettingName>([...required, ...optional]);
+  const problems = conflicts(names, sources);
 
-  for (const name of new Set<SettingName>([...required, ...optional])) {
+  for (const name of names) {
     const { fallback, secret, parse } = specOf(name);
     const given = find(name, sources);
     const isRequired = required.some((each) => each === name);
     const text = given?.text ?? fallback;
     if (text === undefined) {
-      if (isRequired) problems.push({ name, reason: "is missing" });
+      if (isRequired) problems.push(problemOf(name, "is missing"));
       continue;
     }
     if (secret) registerSecret(text);
     try {
       values[name] = parse(text);
     } catch (error) {
-      problems.push({ name, reason: `is not valid: ${messageOf(error)}`, from: given?.source });
+      problems.push(problemOf(name, `is not valid: ${messageOf(error)}`, given?.source));
     }
   }
-  if (problems.length > 0) throw problem(problems);
+  if (problems.length > 0) throw together(problems);
   return values as Settings<Required, Optional>;
 }
 
 interface Problem {
-  readonly name: SettingName;
-  readonly reason: string;
-  readonly from?: string | undefined;
+  readonly what: string;
+  readonly why: readonly string[];
+  readonly todo: readonly string[];
+}
+
+function problemOf(name: SettingName, reason: string, from?: string): Problem {
+  const { where, example, flag } = specOf(name);
+  return {
+    what: `${name} ${reason}`,
+    why: [aboutOf(name, from)],
+    todo: [
+      from === COMMAND_LINE && flag !== undefined
+        ? `Give another one: ${flag} ${example}`
+        : `Set it in .env: ${name}=${example}`,
+      ...(where === undefined ? [] : [`  Where to get it: ${where}`]),
+    ],
+  };
+}
+
+/** Of settings that stand for each other none is stronger: the person has to say which one is meant. */
+function conflicts(names: ReadonlySet<SettingName>, sources: readonly Source[]): Problem[] {
+  return ALTERNATIVES.flatMap((alternatives) => {
+    const given = alternatives.flatMap((name) => {
+      const found = names.has(name) ? find(name, sources) : undefined;
+      return found === undefined ? [] : [{ name, source: found.source }];
+    });
+    if (given.length < 2) return [];
+    const all = given.map(({ name }) => name).join(" and ");
+    return [
+      {
+        what: `${all} are set, and only one of them may be`,
+        why: given.map(({ name, source }) => aboutOf(name, source)),
+        todo: [`Keep one of them: ${given.map(({ name, source }) => `${name} in ${source}`).join(", or ")}`],
+      },
+    ];
+  });
+}
+
+function aboutOf(name: SettingName, from?: string): string {
+  return `${name}: ${specOf(name).about}${from === undefined ? "" : ` (taken from ${from})`}`;
 }
 
 /** An empty value counts as not given: a copied .env.example has many of them. */
@@ -53,29 +91,16 @@ function find(name: SettingName, sources: readonly Source[]): { text: string; so
   return undefined;
 }
 
-function problem(problems: readonly Problem[]): UsageError {
+function together(problems: readonly Problem[]): UsageError {
   const [first] = problems;
-  const what =
-    problems.length === 1 && first
-      ? `${first.name} ${first.reason}`
-      : `${problems.length} settings need attention`;
+  const alone = problems.length === 1 ? first : undefined;
   return new UsageError({
-    what,
-    why: problems
-      .map(({ name, reason, from }) => {
-        const { about } = specOf(name);
-        const lead = problems.length === 1 ? `It is the ${about}` : `${name} ${reason}. It is the ${about}`;
-        return from === undefined ? lead : `${lead} (taken from ${from})`;
-      })
-      .join("\n"),
+    what: alone?.what ?? `${problems.length} settings need attention`,
+    why: (alone?.why ?? problems.flatMap(({ what, why }) => [what, ...why.map((line) => `  ${line}`)])).join(
+      "\n",
+    ),
     todo: [
-      ...problems.flatMap(({ name }) => {
-        const { where, example } = specOf(name);
-        return [
-          `Set it in .env: ${name}=${example}`,
-          ...(where === undefined ? [] : [`  Where to get it: ${where}`]),
-        ];
-      }),
+      ...problems.flatMap(({ todo }) => todo),
       ".env.example explains every setting; --sandbox needs none of them",
     ],
   });

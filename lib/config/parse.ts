@@ -1,7 +1,9 @@
-import { existsSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
+import { messageOf } from "../errors.ts";
 
 /** Parsers of single settings. Each throws an Error whose message ends the sentence "NAME is not valid: …". */
 
@@ -100,6 +102,28 @@ export function existingFile(text: string): string {
   const file = path(text);
   if (!existsSync(file)) throw new Error(`there is no file ${file}`);
   return file;
+}
+
+/** A path of a PEM file with at least one certificate. */
+export function certificateFile(text: string): string {
+  const file = existingFile(text);
+  let pem: string;
+  try {
+    pem = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`it cannot be read (${messageOf(error)})`);
+  }
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (!blocks.some(isCertificate)) throw new Error("it holds no certificate");
+  return file;
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 /** An https address, or the path of a file that is there. */

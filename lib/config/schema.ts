@@ -5,7 +5,7 @@ import * as parse from "./parse.ts";
 /** One setting: the single source of its validation, help, .env.example entry, prompt and mapping to the tools. */
 export interface Setting<Value> {
   readonly group: string;
-  /** What it is, as the end of a sentence. */
+  /** What it is; it is shown behind "NAME: ". */
   readonly about: string;
   /** Where to get it. */
   readonly where?: string;
@@ -13,6 +13,8 @@ export interface Setting<Value> {
   /** The default as it would be written; a setting without one is undefined until it is given. */
   readonly fallback?: string;
   readonly secret?: true;
+  /** The flag that every command has for it. */
+  readonly flag?: string;
   /** The OpenTofu variable that carries it, also its key in globals.tfvars. */
   readonly tfVar?: string;
   /** The Packer variable that carries it. */
@@ -66,7 +68,7 @@ export const SETTINGS = {
     about: "file with the CA that signed the node's certificate; use one of PM_TLS_CA, PM_TLS_FINGERPRINT",
     where: "copy /etc/pve/pve-root-ca.pem from the node",
     example: "~/pve-root-ca.pem",
-    parse: parse.existingFile,
+    parse: parse.certificateFile,
   }),
   PM_TLS_FINGERPRINT: setting({
     group: PROXMOX,
@@ -152,6 +154,7 @@ export const SETTINGS = {
     about: "environment, a folder of terraform/envs",
     example: "k3s-single",
     fallback: "k3s-single",
+    flag: "--env",
     parse: parse.envName,
   }),
   CLUSTER_ACCESS: setting({
@@ -322,6 +325,9 @@ export type Settings<Required extends SettingName = never, Optional extends Sett
     ? SettingValue<Name>
     : SettingValue<Name> | undefined;
 };
+
+/** Settings that say the same in different ways: only one of them may be given. */
+export const ALTERNATIVES = [["PM_TLS_CA", "PM_TLS_FINGERPRINT"]] as const satisfies readonly SettingName[][];
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
 

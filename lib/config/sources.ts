@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UsageError } from "../errors.ts";
+import { meantSetting } from "./misspelt.ts";
 import { SETTING_NAMES, specOf } from "./schema.ts";
 import { parseTfvars } from "./tfvars.ts";
 
@@ -11,11 +12,14 @@ export interface Source {
   readonly values: Readonly<Record<string, string | undefined>>;
 }
 
+/** The name of the source that flags make; a test of lib/task keeps it equal to the one there. */
+export const COMMAND_LINE = "the command line";
+
 /**
  * Read the places settings come from, the strongest first: environment, .env, globals.tfvars (flags
  * beat them all).
  * @param root the repository's folder
- * @param notice told what a person should mend, such as a .env that others can read
+ * @param notice told what a person should mend: a .env that others can read, a name in it that nearly is a setting's
  * @throws {UsageError} for a file that cannot be read as what it should be
  */
 export async function readSources(
@@ -38,7 +42,12 @@ async function readDotenv(file: string, notice: (line: string) => void): Promise
   const { mode } = await stat(file);
   if ((mode & 0o077) !== 0) notice(`${file} can be read by others: chmod 600 ${file}`);
   const { parse } = await import("dotenv");
-  return parse(text);
+  const values = parse(text);
+  for (const written of Object.keys(values)) {
+    const meant = meantSetting(written);
+    if (meant !== undefined) notice(`${written} in .env is no setting; did you mean ${meant}?`);
+  }
+  return values;
 }
 
 async function readGlobals(file: string): Promise<Record<string, string>> {

@@ -75,7 +75,7 @@ test("a missing setting is exit code 2: its name, what it is, where to get it an
     assert(error instanceof UsageError);
     assert.equal(error.exitCode, 2);
     assert.equal(error.what, "PM_API_TOKEN_ID is missing");
-    assert.equal(error.why, "It is the API token's id");
+    assert.equal(error.why, "PM_API_TOKEN_ID: API token's id");
     assert.deepEqual(error.todo.slice(0, 2), [
       "Set it in .env: PM_API_TOKEN_ID=homelab@pve!tasks",
       "  Where to get it: Datacenter → Permissions → API Tokens in the web interface",
@@ -85,10 +85,12 @@ test("a missing setting is exit code 2: its name, what it is, where to get it an
 });
 
 test("a malformed flag is named as the command line's", async () => {
-  await assert.rejects(
-    settingsOf(["--env", "../elsewhere"], { uses: ["ENV"] }),
-    /ENV is not valid.*taken from the command line/,
-  );
+  await assert.rejects(settingsOf(["--env", "../elsewhere"], { uses: ["ENV"] }), (error: unknown) => {
+    assert(error instanceof UsageError);
+    assert.match(error.message, /ENV is not valid.*taken from the command line/);
+    assert.equal(error.todo[0], "Give another one: --env k3s-single");
+    return true;
+  });
 });
 
 const command = defineCommand<Record<never, never>, SettingName, SettingName>({

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { chmod, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, describe, test } from "node:test";
+import { rootCertificates } from "node:tls";
+import fc from "fast-check";
 import {
   loadSettings,
   readSources,
@@ -12,6 +14,7 @@ import {
   type Source,
   specOf,
 } from "../../lib/config/index.ts";
+import { meantSetting } from "../../lib/config/misspelt.ts";
 import { parseTfvars } from "../../lib/config/tfvars.ts";
 import { UsageError } from "../../lib/errors.ts";
 
@@ -64,6 +67,136 @@ test("all problems are reported at once", async () => {
       assert.match(error.why ?? "", /taken from the test/);
       return true;
     },
+  );
+});
+
+test("what a setting is stands behind its name, and reads well for every one", async () => {
+  for (const name of SETTING_NAMES) {
+    const { about, fallback } = specOf(name);
+    assert.match(about, /^\S.*[^\s.]$/, `${name}: a clause without a full stop`);
+    assert.doesNotMatch(about, /^(it|the|an?) /i, `${name}: no article behind the colon`);
+    if (fallback !== undefined) continue;
+    await assert.rejects(loadSettings([name], [], []), (error: unknown) => {
+      assert(error instanceof UsageError);
+      assert.equal(error.what, `${name} is missing`);
+      assert.equal(error.why, `${name}: ${about}`);
+      return true;
+    });
+  }
+  await assert.rejects(loadSettings([], ["PM_TLS_INSECURE"], [source({ PM_TLS_INSECURE: "x" })]), {
+    why: "PM_TLS_INSECURE: do not verify the node's certificate at all; every run says so (taken from the test)",
+  });
+});
+
+test("what was wrong on the command line is mended there, what was wrong elsewhere in .env", async () => {
+  const advice = async (from: string): Promise<string | undefined> =>
+    await loadSettings([], ["ENV"], [source({ ENV: "No!" }, from)]).then(
+      () => assert.fail("it was taken"),
+      (error: unknown) => (error instanceof UsageError ? error.todo[0] : undefined),
+    );
+  assert.equal(await advice("the command line"), "Give another one: --env k3s-single");
+  assert.equal(await advice("the environment"), "Set it in .env: ENV=k3s-single");
+});
+
+describe("PM_TLS_CA", () => {
+  const dir = mkdtempSync(join(tmpdir(), "homelab-ca-"));
+  after(() => rmSync(dir, { recursive: true }));
+  const load = async (text: string): Promise<string> => {
+    const file = join(dir, "ca.pem");
+    writeFileSync(file, text);
+    return (await loadSettings(["PM_TLS_CA"], [], [source({ PM_TLS_CA: file })])).PM_TLS_CA;
+  };
+  const refused = (reason: RegExp) => (error: unknown) => {
+    assert(error instanceof UsageError);
+    assert.match(error.what, reason);
+    return true;
+  };
+  const [good = ""] = rootCertificates;
+
+  test("is a file with a certificate, whatever stands around it", async () => {
+    for (const text of [
+      good,
+      `# the node's\n${good}\n`,
+      good.replaceAll("\n", "\r\n"),
+      `${broken(good)}\n${good}`,
+    ])
+      assert.equal(await load(text), join(dir, "ca.pem"));
+  });
+
+  test("is refused without one", async () => {
+    const key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n";
+    for (const text of ["", "AB:CD", key, broken(good), good.slice(0, -20)])
+      await assert.rejects(load(text), refused(/^PM_TLS_CA is not valid: it holds no certificate$/));
+  });
+
+  test("is refused when it is no file", async () => {
+    await assert.rejects(
+      loadSettings(["PM_TLS_CA"], [], [source({ PM_TLS_CA: dir })]),
+      refused(/^PM_TLS_CA is not valid: it cannot be read/),
+    );
+  });
+
+  test("and PM_TLS_FINGERPRINT at once are refused, naming both and where they are", async () => {
+    await load(good);
+    const sources = [
+      source({ PM_TLS_FINGERPRINT: "AB".repeat(32) }, "the environment"),
+      source({ PM_TLS_CA: join(dir, "ca.pem") }, ".env"),
+    ];
+    await assert.rejects(loadSettings([], ["PM_TLS_CA", "PM_TLS_FINGERPRINT"], sources), (error: unknown) => {
+      assert(error instanceof UsageError);
+      assert.equal(error.what, "PM_TLS_CA and PM_TLS_FINGERPRINT are set, and only one of them may be");
+      assert.match(error.why ?? "", /^PM_TLS_CA: .*\(taken from \.env\)$/m);
+      assert.match(error.why ?? "", /^PM_TLS_FINGERPRINT: .*\(taken from the environment\)$/m);
+      assert.equal(
+        error.todo[0],
+        "Keep one of them: PM_TLS_CA in .env, or PM_TLS_FINGERPRINT in the environment",
+      );
+      return true;
+    });
+    // Who needs only one of them does not mind.
+    const { PM_TLS_CA } = await loadSettings([], ["PM_TLS_CA"], sources);
+    assert.equal(PM_TLS_CA, join(dir, "ca.pem"));
+  });
+});
+
+/** A certificate whose first bytes are others. */
+function broken(pem: string): string {
+  return pem.replace("\nMII", "\nAAA");
+}
+
+test("the setting that was meant is found: one or two letters away, or in small letters", () => {
+  for (const [written, meant] of [
+    ["PM_NODEE", "PM_NODE"],
+    ["PM_NDOE", "PM_NODE"],
+    ["PM_STORGE", "PM_STORAGE"],
+    ["PM_API_TOKEN_SECERT", "PM_API_TOKEN_SECRET"],
+    ["pm_api_url", "PM_API_URL"],
+    ["GIT_REPO_URI", "GIT_REPO_URL"],
+    ["KUBECONFG", "KUBECONFIG"],
+    ["ENVV", "ENV"],
+  ] as const)
+    assert.equal(meantSetting(written), meant, written);
+  for (const written of [
+    "EDITOR",
+    "PATH",
+    "NODE_ENV",
+    "HOMELAB_TOOLS",
+    "EDGE",
+    "MARCH5",
+    "",
+    ...SETTING_NAMES,
+  ])
+    assert.equal(meantSetting(written), undefined, written);
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...SETTING_NAMES),
+      fc.nat(),
+      fc.constantFrom("X", "9"),
+      (name, at, letter) => {
+        const written = name.slice(0, at % name.length) + letter + name.slice(at % name.length);
+        assert.equal(meantSetting(written), name, written);
+      },
+    ),
   );
 });
 
@@ -141,14 +274,16 @@ test("readSources: the environment beats .env beats globals.tfvars; a secret in 
   const root = await mkdtemp(join(tmpdir(), "homelab-settings-"));
   const { mkdir } = await import("node:fs/promises");
   await mkdir(join(root, "terraform"));
-  await writeFile(join(root, ".env"), "PM_STORAGE=from-dotenv\n", { mode: 0o644 });
+  await writeFile(join(root, ".env"), "PM_STORAGE=from-dotenv\nPM_NODEE=pve2\nEDITOR=vi\n", { mode: 0o644 });
   await chmod(join(root, ".env"), 0o644);
   await writeFile(join(root, "terraform", "globals.tfvars"), 'storage = "from-globals"\nbridge = "vmbr7"\n');
   const notices: string[] = [];
   const sources = await readSources(root, (line) => notices.push(line));
   const settings = await loadSettings(["PM_STORAGE", "PM_BRIDGE"], [], sources.slice(1));
   assert.deepEqual({ ...settings }, { PM_STORAGE: "from-dotenv", PM_BRIDGE: "vmbr7" });
-  assert.match(notices.join(), /chmod 600/);
+  assert.equal(notices.length, 2);
+  assert.match(notices[0] ?? "", /chmod 600/);
+  assert.equal(notices[1], "PM_NODEE in .env is no setting; did you mean PM_NODE?");
 
   await writeFile(join(root, "terraform", "globals.tfvars"), 'pm_api_token_secret = "x"\n');
   await assert.rejects(readSources(root), /does not belong/);
