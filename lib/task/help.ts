@@ -1,4 +1,4 @@
-import { type SettingName, specOf } from "../config/index.ts";
+import { SETTING_NAMES, type SettingName, specOf } from "../config/index.ts";
 import type { CommandShape } from "./command.ts";
 import { COMMON_FLAGS, type FlagSpecs } from "./flags.ts";
 
@@ -22,8 +22,8 @@ export function helpOf(command: CommandShape): string {
       positionals.map((each) => [each.name, each.about]),
     ),
     ...section("Flags", [...flagRows(flags), ...flagRows(COMMON_FLAGS)]),
-    ...section("Settings it needs", requires.map(settingRow)),
-    ...section("Settings it uses", uses.map(settingRow)),
+    ...section("Settings it needs", settingRows(requires)),
+    ...section("Settings it uses", settingRows(uses.filter((each) => !requires.includes(each)))),
     "",
   ].join("\n");
 }
@@ -35,9 +35,12 @@ function flagRows(flags: FlagSpecs): [string, string][] {
   ]);
 }
 
-function settingRow(name: SettingName): [string, string] {
-  const { about, fallback } = specOf(name);
-  return [name, fallback === undefined ? about : `${about} (default ${fallback})`];
+/** Each once, in the order of .env.example. */
+function settingRows(names: readonly SettingName[]): [string, string][] {
+  return SETTING_NAMES.filter((name) => names.includes(name)).map((name) => {
+    const { about, fallback } = specOf(name);
+    return [name, fallback === undefined ? about : `${about} (default ${fallback})`];
+  });
 }
 
 function section(title: string, rows: readonly (readonly [string, string])[]): string[] {

@@ -82,6 +82,24 @@ test("the help of a command is made of its declaration", () => {
   assert.match(text, /\nSettings it uses\n {2}PM_NODE {2}.* \(default pve\)\n/);
 });
 
+test("a setting is listed once, with those that are needed if it is, in the order of .env.example", () => {
+  const text = helpOf({
+    name: "try-out",
+    summary: "Try it",
+    requires: ["PM_STORAGE", "PM_API_URL", "PM_STORAGE"],
+    uses: ["PM_BRIDGE", "PM_STORAGE", "PM_NODE", "PM_BRIDGE"],
+  });
+  const [, settings = ""] = text.split(/\n(?=Settings it needs)/);
+  assert.deepEqual(settings.match(/^(?:Settings it \w+| {2}PM_\w+)/gm), [
+    "Settings it needs",
+    "  PM_API_URL",
+    "  PM_STORAGE",
+    "Settings it uses",
+    "  PM_NODE",
+    "  PM_BRIDGE",
+  ]);
+});
+
 test("no help shows a secret's default", () => {
   for (const name of SETTING_NAMES) {
     const { secret, fallback } = specOf(name);
