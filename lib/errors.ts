@@ -31,17 +31,27 @@ export class TaskError extends Error {
 
   /** The same failure with more lines about what was left behind or rolled back. */
   withLeft(lines: readonly string[]): TaskError {
-    const Kind = this.constructor as new (failure: Failure) => TaskError;
-    const same = new Kind({
-      what: this.what,
-      ...(this.why === undefined ? {} : { why: this.why }),
-      todo: this.todo,
-      left: [...this.left, ...lines],
-      cause: this.cause,
-    });
+    return this.changed({ left: [...this.left, ...lines] });
+  }
+
+  /** The same failure with other advice. */
+  withTodo(todo: readonly string[]): TaskError {
+    return this.changed({ todo });
+  }
+
+  /** A copy of the same kind that says something else in part. */
+  protected changed(changes: Partial<Failure>): TaskError {
+    const { what, why, todo, left, cause } = this;
+    const same = this.make({ what, ...(why === undefined ? {} : { why }), todo, left, cause, ...changes });
     // Where it came from, not where it was added to.
     if (this.stack !== undefined) same.stack = this.stack;
     return same;
+  }
+
+  /** Kinds that are made of more than a failure make their own copies. */
+  protected make(failure: Failure): TaskError {
+    const Kind = this.constructor as new (failure: Failure) => TaskError;
+    return new Kind(failure);
   }
 }
 

@@ -38,22 +38,17 @@ export interface ArgoDeps {
 /** Where the project and the root application lie in the repository. */
 export const ARGO = join("k8s", "argo");
 
-/** Apply the project and the app of apps, which takes over from there. */
-export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps): Step[] {
+/** The repository that Argo CD will read: its address in the right place, and readable. Needs no cluster. */
+export function repositorySteps(request: ArgoRequest): Step[] {
   const { localRepository } = request;
-  /** The working tree whose manifests are applied. */
-  const tree = localRepository ?? request.root;
   let address: RepositoryAddress;
-  let manifests = "";
-  let difference = "";
-
   return [
     {
       title: "Make a Git repository for the sandbox",
       skip: () => localRepository === undefined && "your own repository is used",
       async run({ signal }) {
-        if (localRepository !== undefined)
-          address = await makeLocalRepository(request.root, localRepository, signal);
+        if (localRepository === undefined) return;
+        address = await makeLocalRepository(request.root, localRepository, signal);
       },
     },
     {
@@ -67,9 +62,23 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
       title: "Check that Git gives access to the repository",
       preview: () => ["git fetch --depth=1 GIT_REPO_URL GIT_REVISION"],
       async run({ signal, note }) {
-        await demandPushed(tree, address, signal, note);
+        await demandPushed(treeOf(request), address, signal, note);
       },
     },
+  ];
+}
+
+/** The working tree whose manifests are applied. */
+function treeOf({ root, localRepository }: ArgoRequest): string {
+  return localRepository ?? root;
+}
+
+/** Apply the project and the app of apps, which takes over from there. */
+export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps): Step[] {
+  const tree = treeOf(request);
+  let manifests = "";
+  let difference = "";
+  return [
     {
       title: "Check that Argo CD is there",
       async run({ signal }) {
@@ -187,7 +196,8 @@ const command = defineCommand({
     const shell = shellFrom(settings);
     const cluster = clusterSession(settings, shell, settings.ENV);
     try {
-      await context.steps(argoSteps(argoRequest(settings, root, sandbox?.dir), bootstrapDeps(cluster)));
+      const request = argoRequest(settings, root, sandbox?.dir);
+      await context.steps([...repositorySteps(request), ...argoSteps(request, bootstrapDeps(cluster))]);
       context.result("The root application app-of-apps is applied; npm run status shows what becomes of it", {
         application: "app-of-apps",
       });

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { loadSettings, type SettingName, type Settings, type Source, specOf } from "../lib/config/index.ts";
+import { loadSettings, type SettingName, type Settings, specOf } from "../lib/config/index.ts";
 import { TaskError, UsageError } from "../lib/errors.ts";
 import { nextFreeName } from "../lib/image-name.ts";
 import { type Iso, obtainIso, resolveIso } from "../lib/iso/index.ts";
@@ -70,8 +70,8 @@ const NODE_USES = [
 type NodeSettings = Settings<(typeof NODE_REQUIRES)[number], (typeof NODE_USES)[number]>;
 
 /** Settings of the node that a local image is uploaded to. */
-const UPLOAD_REQUIRES = ["PM_SSH_HOST"] as const satisfies readonly SettingName[];
 const UPLOAD_USES = [
+  "PM_SSH_HOST",
   "PM_API_URL",
   "PM_SSH_USER",
   "PM_SSH_PORT",
@@ -404,7 +404,7 @@ const command = defineCommand({
     "no-upload": { type: "boolean", about: "with --builder qemu: leave the qcow2 here" },
     "on-error": { type: "string", value: "keep", about: "keep what is built so far when the build fails" },
   },
-  uses: [...new Set([...IMAGE_USES, ...NODE_REQUIRES, ...NODE_USES, ...UPLOAD_REQUIRES, ...UPLOAD_USES])],
+  uses: [...new Set([...IMAGE_USES, ...NODE_REQUIRES, ...NODE_USES, ...UPLOAD_USES])],
   async run(context) {
     const { settings, flags, root, sources } = context;
     const name = templateOf(settings);
@@ -427,15 +427,16 @@ const command = defineCommand({
       return context.result(name, { template: name, metadata });
     }
     // Before the build, which takes an hour, and not after it.
-    const target = flags.noUpload ? undefined : await uploadTarget(sources);
+    const target = flags.noUpload ? undefined : await loadSettings([], UPLOAD_USES, sources);
+    const shell = target === undefined ? undefined : shellFrom(target);
+    shell?.demandHost();
     let file = "";
     await context.steps(
       qemuSteps(build, (made) => {
         file = made;
       }),
     );
-    if (target === undefined) return context.result(file, { file });
-    const shell = shellFrom(target);
+    if (target === undefined || shell === undefined) return context.result(file, { file });
     let metadata: ImageMetadata | undefined;
     try {
       await context.steps(
@@ -461,10 +462,6 @@ const command = defineCommand({
     context.result(name, { template: name, metadata });
   },
 });
-
-async function uploadTarget(sources: readonly Source[]) {
-  return await loadSettings(UPLOAD_REQUIRES, UPLOAD_USES, sources);
-}
 
 /** @throws {UsageError} for a builder, or a combination, that does not exist */
 function demandPossible(

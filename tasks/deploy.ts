@@ -2,12 +2,12 @@ import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
 import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
-import { apiFrom, findTemplate, type NodeShell, shellFrom } from "../lib/proxmox/index.ts";
+import { apiFrom, findTemplate, inspectQcow2, type NodeShell, shellFrom } from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
-import { argoRequest, argoSteps } from "./argo.ts";
+import { argoRequest, argoSteps, repositorySteps } from "./argo.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
 import { applyDeps, applySteps } from "./tf-apply.ts";
@@ -81,10 +81,12 @@ export class Deploy {
       },
       applyDeps(settings),
     );
+    const repository = argoRequest(settings, root, sandbox?.dir);
     const done = (installation: ArgoInstallation): void => {
       this.#argocd = installation;
     };
     return [
+      group("Check what was given", [...imageCheck(image), ...repositorySteps(repository)]),
       { title: "Get the tools", run: async () => await this.#tools() },
       {
         title: `Template ${templateOf(settings)}`,
@@ -100,7 +102,7 @@ export class Deploy {
         ),
       ),
       group("Argo CD", bootstrapSteps({ root, done }, bootstrap)),
-      group("Applications", argoSteps(argoRequest(settings, root, sandbox?.dir), bootstrap)),
+      group("Applications", argoSteps(repository, bootstrap)),
     ];
   }
 
@@ -175,6 +177,12 @@ export class Deploy {
       { shell: this.#shell },
     );
   }
+}
+
+/** An image that cannot be used is told before anything takes time. */
+function imageCheck(image: string | undefined): Step[] {
+  if (image === undefined) return [];
+  return [{ title: `Look at ${image}`, run: async () => void (await inspectQcow2(resolve(image))) }];
 }
 
 function group(title: string, steps: readonly Step[]): Step {

@@ -146,11 +146,16 @@ const command = defineCommand({
       );
       const { version = "?" } = installation ?? {};
       const [forward, password] = argoLogin(settings.ENV);
+      const login = [
+        `  Web interface  $ ${forward}   then https://localhost:8443, user admin`,
+        `  Password       $ ${password}`,
+      ];
       context.result(
         [
           `Argo CD ${version} is ready in the namespace ${ARGO_NAMESPACE}`,
-          `  Web interface  $ ${forward}   then https://localhost:8443, user admin`,
-          `  Password       $ ${password}`,
+          ...(context.sandbox === undefined
+            ? login
+            : ["  Its containers are simulated here: it has no web interface"]),
         ].join("\n"),
         { argocd: installation },
       );

@@ -69,6 +69,11 @@ const command = defineCommand({
       await shell.close();
     }
     const difference = differences.join("");
+    if (sandbox !== undefined && difference !== "") {
+      context.note(
+        "Nothing syncs in the sandbox: the Applications below the root are not there, and show as new",
+      );
+    }
     context.result(difference === "" ? "No differences" : difference.trimEnd(), {
       differs: difference !== "",
       diff: difference,

@@ -133,8 +133,9 @@ function row(title: string, text: string): string {
 
 function unknown(error: unknown, signal: AbortSignal): string {
   signal.throwIfAborted();
-  const why = error instanceof TaskError ? error.what : messageOf(error);
-  return `unknown: ${why}`;
+  if (!(error instanceof TaskError)) return `unknown: ${messageOf(error)}`;
+  const [why] = error.why?.split("\n") ?? [];
+  return `unknown: ${error.what}${why === undefined ? "" : ` (${why})`}`;
 }
 
 const command = defineCommand({
@@ -144,7 +145,9 @@ const command = defineCommand({
   uses: STATUS_USES,
   readOnly: true,
   async run(context) {
-    const { settings, sandbox } = context;
+    const { settings, sandbox, root } = context;
+    const { environmentDirectory } = await import("../lib/tofu/index.ts");
+    await environmentDirectory(root, settings.ENV);
     const shell = shellFrom(settings);
     const cluster = clusterSession(settings, shell, settings.ENV);
     const status = emptyStatus();

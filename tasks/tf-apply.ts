@@ -8,11 +8,13 @@ import {
   type Guest,
   leftovers,
   lossesIn,
+  type NodePlaces,
   nameOf,
   needsGuests,
   type PlannedVm,
   refuseConflicts,
   refuseLosses,
+  refuseMissingPlaces,
   refuseShrinking,
   type SavedPlan,
   type Tofu,
@@ -49,6 +51,8 @@ export interface ApplyResult {
 export interface ApplyDeps extends EnvironmentDeps {
   /** Every VM and template of the cluster. */
   guests(signal: AbortSignal): Promise<readonly Guest[]>;
+  /** What a node has; left out, nothing is checked against it. */
+  places?(node: string, signal: AbortSignal): Promise<NodePlaces>;
   /** Which of these addresses answer on the network; left out where the VMs' network is not ours. */
   answering?(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string> | undefined>;
   /** Shuts a VM down; resolves to what starts it again, or to undefined when it was off. */
@@ -82,12 +86,14 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
       },
     },
     {
-      title: "Check that names and addresses are free",
+      title: "Check that names and addresses are free, storages and bridges there",
       skip: () => !needsGuests(saved.plan) && "no VM is made or changed",
       async run({ signal, note }) {
         const { plan } = saved;
         const guests = await deps.guests(signal);
         refuseShrinking(plan, guests);
+        const { places } = deps;
+        if (places !== undefined) await refuseMissingPlaces(plan, (node) => places(node, signal));
         refuseConflicts(plan, guests);
         const claimed = addressesToClaim(plan);
         if (claimed.length === 0 || deps.answering === undefined) return;
@@ -194,6 +200,10 @@ export function applyDeps(settings: EnvironmentSettings): ApplyDeps {
     async guests(signal) {
       const { apiFrom, inventory } = await import("../lib/proxmox/index.ts");
       return await inventory(apiFrom(settings), signal);
+    },
+    async places(node, signal) {
+      const { apiFrom, places } = await import("../lib/proxmox/index.ts");
+      return await places(apiFrom(settings), node, signal);
     },
     // Behind a jump host the VMs' addresses mean nothing here.
     ...(settings.CLUSTER_ACCESS === "jump" ? {} : { answering }),

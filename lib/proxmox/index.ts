@@ -14,6 +14,7 @@ export {
   type VmSummary,
   version,
 } from "./inventory.ts";
+export { places } from "./places.ts";
 export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
 export {
   cloudInitWords,

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { TaskError } from "../errors.ts";
+import { TaskError, UsageError } from "../errors.ts";
 import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
 import { quoteWords } from "./quote.ts";
 import { SSH_FAILED, type SshEnd, sshFailure } from "./ssh-failure.ts";
@@ -52,6 +52,16 @@ export class NodeShell {
 
   constructor(target: SshTarget) {
     this.target = target;
+  }
+
+  /** @throws {UsageError} where the settings lead to no node */
+  demandHost(): void {
+    if (this.target.host !== "") return;
+    throw new UsageError({
+      what: "PM_SSH_HOST is missing",
+      why: "PM_SSH_HOST: host name or address for SSH; the API's host where PM_API_URL is set",
+      todo: ["Set it in .env: PM_SSH_HOST=10.23.45.10", "Or set PM_API_URL"],
+    });
   }
 
   /** Run a program on the node; every word arrives as it is. @throws {TaskError} when ssh fails, {CommandError} when the program does */
@@ -105,6 +115,7 @@ export class NodeShell {
 
   /** The ssh command for this node, with more arguments: for tunnels. */
   async command(more: readonly string[], { shared = true }: { shared?: boolean } = {}): Promise<CommandLine> {
+    this.demandHost();
     const { host, user, port, configFile } = this.target;
     return {
       file: "ssh",

@@ -22,6 +22,29 @@ export function formatFailure(error: unknown, { color, verbose }: FailureStyle):
   return redact(lines.join("\n"));
 }
 
+/**
+ * The same failure with commands that are about the same node and environment as this run.
+ * @param flags of this run: "--sandbox", "--env NAME"
+ */
+export function forSameRun(error: unknown, flags: readonly string[]): unknown {
+  if (!(error instanceof TaskError) || flags.length === 0) return error;
+  return error.withTodo(
+    error.todo.map((line) =>
+      line
+        .split("\n")
+        .map((each) => withFlags(each, flags))
+        .join("\n"),
+    ),
+  );
+}
+
+function withFlags(line: string, flags: readonly string[]): string {
+  const [, command, given = ""] = /^(\s*\$ npm run [a-z0-9-]+)(?: -- (.*))?$/.exec(line) ?? [];
+  if (command === undefined) return line;
+  const missing = flags.filter((flag) => !given.includes(flag.split(" ")[0] ?? flag));
+  return [command, "--", ...missing, given].filter((word) => word !== "").join(" ");
+}
+
 /** The same failure for machines. */
 export function failureEvent(error: unknown): Record<string, unknown> {
   const { what, why, todo, left, exitCode } = asTaskError(error);

@@ -26,6 +26,7 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
     /There is no template|shows no template at all/,
     "Make it first: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one",
   ],
+  [/hostname lookup '[^']*' failed/, "Check PM_NODE: the cluster has no node of that name"],
   [/\b401\b|authentication failure|no such token/i, "Check PM_API_TOKEN_ID and PM_API_TOKEN_SECRET"],
   [
     /\b403\b|Permission check failed/,

@@ -71,6 +71,43 @@ export function refuseShrinking(plan: Plan, guests: readonly Guest[]): void {
   }
 }
 
+/** What a node has, as far as the token may see it; undefined where that is not known. */
+export interface NodePlaces {
+  readonly storages: readonly string[] | undefined;
+  readonly bridges: readonly string[] | undefined;
+}
+
+/**
+ * A storage or a bridge that does not exist is noticed by the node only when the VM is half made.
+ * @param placesOf what the node of that name has
+ * @throws {TaskError} naming what is missing and what there is
+ */
+export async function refuseMissingPlaces(
+  plan: Plan,
+  placesOf: (node: string) => Promise<NodePlaces>,
+): Promise<void> {
+  for (const { after } of plan.changes) {
+    if (after === undefined) continue;
+    const { storages, bridges } = await placesOf(after.node);
+    const wanted = [
+      ...after.disks.map(({ storage }) => ["storage", storage, storages, "PM_STORAGE"] as const),
+      ...after.bridges.map((bridge) => ["bridge", bridge, bridges, "PM_BRIDGE"] as const),
+    ];
+    for (const [kind, name, there, setting] of wanted) {
+      if (name === undefined || there === undefined || there.includes(name)) continue;
+      throw new TaskError({
+        what: `VM ${after.name} cannot be made: node ${after.node} has no ${kind} ${name}`,
+        why: `It has ${there.join(", ") || `no ${kind} that the token may use`}`,
+        todo: [
+          `Set ${setting} to one of them`,
+          "If it is there, the token may not use it: Datacenter → Permissions",
+        ],
+        left: ["Nothing was changed"],
+      });
+    }
+  }
+}
+
 /** Whether something in the plan makes, renames or readdresses a VM, so that other guests matter. */
 export function needsGuests(plan: Plan): boolean {
   return plan.changes.some(({ action, after }) => after !== undefined && action !== "none");

@@ -14,10 +14,12 @@ export {
   addressesToClaim,
   type Guest,
   lossesIn,
+  type NodePlaces,
   nameOf,
   needsGuests,
   refuseConflicts,
   refuseLosses,
+  refuseMissingPlaces,
   refuseShrinking,
 } from "./guards.ts";
 export { leftovers } from "./leftovers.ts";

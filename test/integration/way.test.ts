@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { parse } from "yaml";
 import { clusterOf, mergeCluster, throughProxy } from "../../lib/k8s/kubeconfig.ts";
@@ -113,6 +113,41 @@ describe("before anything is there", () => {
   });
 });
 
+describe("beside a real environment", () => {
+  const state = join(copy.root, "terraform", "envs", "k3s-single", "terraform.tfstate");
+  const real = JSON.stringify({
+    version: 4,
+    terraform_version: "1.12.6",
+    serial: 3,
+    lineage: "00000000-0000-0000-0000-000000000000",
+    outputs: {},
+    resources: [
+      {
+        mode: "managed",
+        type: "terraform_data",
+        name: "real",
+        provider: 'provider["terraform.io/builtin/terraform"]',
+        instances: [{ schema_version: 0, attributes: { id: "real" } }],
+      },
+    ],
+  });
+
+  test("the sandbox's commands neither read nor touch its state", async () => {
+    writeFileSync(state, real);
+    try {
+      const { exitCode, stderr } = await copy.task("tf-init", ["--sandbox"]);
+      assert.equal(exitCode, 0, stderr);
+      assert.equal(readFileSync(state, "utf8"), real);
+      assert.deepEqual(
+        readdirSync(dirname(state)).filter((name) => /\.terraform|backup/.test(name)),
+        [],
+      );
+    } finally {
+      rmSync(state);
+    }
+  });
+});
+
 describe("deploy", () => {
   let first: EventLine[];
 
@@ -220,6 +255,48 @@ describe("what runs", () => {
     assert.match(stdout, /^Nodes +k3s-s1 Ready v1\.35\.6\+k3s1$/m);
     assert.match(stdout, /^Argo CD +3\.5\.7 in argocd \(its containers are simulated: it syncs nothing\)$/m);
     assert.match(stdout, /^Applications +app-of-apps not looked at yet k8s\/clusters\/home$/m);
+  });
+
+  for (const [name, ...flags] of [
+    ["tf-plan"],
+    ["tf-apply", "--yes"],
+    ["status"],
+    ["kubeconfig"],
+    ["k8s-bootstrap"],
+    ["argo", "--yes"],
+    ["k8s-diff"],
+    ["images"],
+  ] as const) {
+    test(`${name} --json ends with its one result`, async () => {
+      const events = eventsOf(await copy.task(name, ["--sandbox", "--json", ...flags]));
+      assert.deepEqual(
+        events.flatMap(({ event, ok }, at) => (event === "result" ? [[at, ok]] : [])),
+        [[events.length - 1, true]],
+      );
+    });
+  }
+
+  test("a minute later all of it still runs: nodes stay ready, and so do Argo CD's workloads", async () => {
+    const started = Number(
+      new Date(
+        (await kubectl.run(["get", "node", "k3s-s1", "-o", "jsonpath={.metadata.creationTimestamp}"])).stdout,
+      ),
+    );
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, started + 70_000 - Date.now())));
+    const { stdout } = await kubectl.run([
+      ...["get", "deployments", "-n", "argocd"],
+      ...["-o", "jsonpath={range .items[*]}{.status.readyReplicas}/{.spec.replicas} {end}"],
+    ]);
+    assert.deepEqual(new Set(stdout.trim().split(" ")), new Set(["1/1"]));
+    const events = await kubectl.run([
+      "get",
+      "events",
+      "-A",
+      "--field-selector=reason=NodeNotReady",
+      "-o",
+      "name",
+    ]);
+    assert.equal(events.stdout, "");
   });
 
   test("k8s-diff shows the child Applications that nobody has synced", async () => {

@@ -5,12 +5,11 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { TaskError, UsageError } from "../../lib/errors.ts";
 import { commitAll } from "../../lib/git.ts";
-import { ClusterSession } from "../../lib/k8s/index.ts";
 import { readRepository, writeRepository } from "../../lib/k8s/repository.ts";
 import type { Reporter } from "../../lib/task/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
-import { type ArgoRequest, argoSteps } from "../../tasks/argo.ts";
+import { type ArgoRequest, repositorySteps } from "../../tasks/argo.ts";
 
 /** The part of `argo` that looks at the repository, before it touches a cluster. */
 
@@ -33,23 +32,14 @@ beforeEach(async () => {
 });
 
 async function look(request: Partial<ArgoRequest>, yes = true): Promise<void> {
-  const cluster = new ClusterSession({
-    context: "none",
-    kubeconfig: join(dir, "none"),
-    program: async () => "kubectl",
-  });
-  const steps = argoSteps(
-    { root: tree, targetRevision: "HEAD", ...request },
-    { cluster, kustomize: async () => ({ program: "kustomize" }) },
-  );
+  const steps = repositorySteps({ root: tree, targetRevision: "HEAD", ...request });
   const reporter: Reporter = {
     drawsList: false,
     step: () => {},
     output: () => {},
     note: (line) => notes.push(line),
   };
-  const before = steps.findIndex(({ title }) => title === "Check that Argo CD is there");
-  await runSteps(steps.slice(0, before), { reporter, signal: new AbortController().signal, yes });
+  await runSteps(steps, { reporter, signal: new AbortController().signal, yes });
 }
 
 describe("the repository's address", () => {

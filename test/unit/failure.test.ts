@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { TaskError, UsageError } from "../../lib/errors.ts";
 import { redact, registerSecret } from "../../lib/secrets.ts";
-import { failureEvent, formatFailure } from "../../lib/task/failure.ts";
+import { failureEvent, formatFailure, forSameRun } from "../../lib/task/failure.ts";
 
 const plain = { color: false, verbose: false };
 
@@ -70,4 +70,25 @@ test("failureEvent carries the exit code", () => {
     exitCode: 2,
     error: { what: "Bad", why: null, todo: [], left: [] },
   });
+});
+
+test("commands that an error advises are about the same node and environment as the run", () => {
+  const error = new TaskError({
+    what: "It failed",
+    todo: [
+      "Do this:",
+      "$ npm run kubeconfig",
+      "$ npm run tf-apply -- --env k3s-single",
+      "$ kubectl get nodes",
+    ],
+  });
+  const advised = forSameRun(error, ["--sandbox", "--env k3s-ha"]);
+  assert.ok(advised instanceof TaskError);
+  assert.deepEqual(advised.todo, [
+    "Do this:",
+    "$ npm run kubeconfig -- --sandbox --env k3s-ha",
+    "$ npm run tf-apply -- --sandbox --env k3s-single",
+    "$ kubectl get nodes",
+  ]);
+  assert.equal(forSameRun(error, []), error);
 });

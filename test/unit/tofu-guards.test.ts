@@ -6,11 +6,13 @@ import {
   addressesToClaim,
   type Guest,
   leftovers,
+  type NodePlaces,
   needsGuests,
   type Plan,
   parsePlan,
   refuseConflicts,
   refuseLosses,
+  refuseMissingPlaces,
   refuseShrinking,
 } from "../../lib/tofu/index.ts";
 
@@ -133,4 +135,25 @@ test("when nobody can be asked what is left, that is said", async () => {
     throw new Error("connection refused");
   });
   assert.match(line ?? "", /could not be found out \(connection refused\): look for VMs called k3s-s1/);
+});
+
+test("a storage or a bridge that the node lacks is named before anything is made", async () => {
+  const plan = recorded("create");
+  const has = (places: NodePlaces) => async (): Promise<NodePlaces> => places;
+  await refuseMissingPlaces(plan, has({ storages: ["vmdata"], bridges: ["vmbr0"] }));
+  await refuseMissingPlaces(plan, has({ storages: undefined, bridges: undefined }));
+  await assert.rejects(
+    refuseMissingPlaces(plan, has({ storages: ["local", "other"], bridges: ["vmbr0"] })),
+    (error: unknown) => {
+      assert.ok(error instanceof TaskError);
+      assert.match(error.what, /^VM k3s-s1 cannot be made: node pve has no storage vmdata$/);
+      assert.equal(error.why, "It has local, other");
+      assert.ok(error.todo.includes("Set PM_STORAGE to one of them"));
+      return true;
+    },
+  );
+  await assert.rejects(
+    refuseMissingPlaces(plan, has({ storages: ["vmdata"], bridges: [] })),
+    /has no bridge vmbr0/,
+  );
 });

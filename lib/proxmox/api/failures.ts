@@ -1,4 +1,4 @@
-import { messageOf, TaskError } from "../../errors.ts";
+import { type Failure, messageOf, TaskError } from "../../errors.ts";
 import { CaFileError, FingerprintError, shownCertificate } from "./tls.ts";
 
 /** The API refused a call, in its own words. */
@@ -6,20 +6,13 @@ export class ApiFailure extends TaskError {
   override readonly name = "ApiFailure";
   readonly status: number;
 
-  constructor(status: number, failure: ConstructorParameters<typeof TaskError>[0]) {
+  constructor(status: number, failure: Failure) {
     super(failure);
     this.status = status;
   }
 
-  override withLeft(lines: readonly string[]): ApiFailure {
-    const { status, what, why, todo, left, cause } = this;
-    return new ApiFailure(status, {
-      what,
-      ...(why === undefined ? {} : { why }),
-      todo,
-      left: [...left, ...lines],
-      cause,
-    });
+  protected override make(failure: Failure): ApiFailure {
+    return new ApiFailure(this.status, failure);
   }
 }
 
