@@ -169,6 +169,25 @@ function nodeChecks(sources: readonly Source[]): Step[] {
       },
     },
     {
+      title: "Node, storage and bridge exist",
+      skip,
+      async run({ signal }) {
+        const { apiFrom, places } = await import("../lib/proxmox/index.ts");
+        const { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES } = await import("./tf-init.ts");
+        const settings = await loadSettings(ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, sources);
+        const { PM_NODE: node, PM_STORAGE: storage, PM_BRIDGE: bridge } = settings;
+        const api = apiFrom(settings);
+        try {
+          const { nodes, storages, bridges } = await places(api, node, signal);
+          if (!nodes.includes(node)) throw missing(`node ${node}`, nodes, "PM_NODE");
+          if (!storages?.includes(storage)) throw missing(`storage ${storage}`, storages, "PM_STORAGE");
+          if (!bridges?.includes(bridge)) throw missing(`bridge ${bridge}`, bridges, "PM_BRIDGE");
+        } finally {
+          await api.close();
+        }
+      },
+    },
+    {
       title: "The node lets us in by SSH, and its storage is there",
       skip,
       async run({ signal }) {
@@ -192,6 +211,14 @@ function nodeChecks(sources: readonly Source[]): Step[] {
       },
     },
   ];
+}
+
+function missing(what: string, there: readonly string[] = [], setting: string): TaskError {
+  return new TaskError({
+    what: `There is no ${what}, or the token may not use it`,
+    why: `There are ${there.join(", ") || "none that the token may see"}`,
+    todo: [`Set ${setting} to one of them`],
+  });
 }
 
 const command = defineCommand({

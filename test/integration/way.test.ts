@@ -388,7 +388,7 @@ describe("what runs", () => {
     const { exitCode, stdout, stderr } = await copy.task("preflight", ["--sandbox"]);
     assert.equal(exitCode, 0, stderr);
     assert.match(stderr, new RegExp(`Proxmox VE 9\\.2\\.11; the template ${TEMPLATE} is VM 100`));
-    assert.equal(stdout, "9 checks passed\n");
+    assert.equal(stdout, "10 checks passed\n");
   });
 
   test("the cluster goes on after the sandbox was restarted", async () => {
