@@ -1,5 +1,14 @@
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
-import { symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "../../../lib/process.ts";
@@ -26,7 +35,7 @@ const PLAYED = words(`
   dnf yum microdnf rpm systemctl passwd usermod cloud-init grubby dracut tuned-adm hostnamectl timedatectl localectl
   journalctl fstrim semanage restorecon setenforce getenforce sestatus setsebool fixfiles load_policy selinuxenabled
   firewall-cmd shutdown poweroff halt reboot uname update-crypto-policies systemd-tmpfiles systemd-firstboot modprobe
-  lsmod udevadm grub2-mkconfig grub2-install grub2-set-default grub2-editenv kdumpctl authselect sysctl chage loginctl nmcli
+  lsmod udevadm ls lsblk findmnt lsinitrd grub2-mkconfig grub2-install grub2-set-default grub2-editenv kdumpctl authselect sysctl chage loginctl nmcli
   package-cleanup subscription-manager update-ca-trust mokutil oscap swapoff depmod visudo
 `);
 
@@ -107,6 +116,7 @@ export async function writeInitramfs(
     mkdirSync(dirname(join(root, name)), { recursive: true });
     writeFileSync(join(root, name), content);
   }
+  writeFileSync(join(root, STAND_INS, "state/packages"), "");
   chmodSync(join(root, "etc/shadow"), 0o600);
   chmodSync(join(root, "root"), 0o700);
   chmodSync(join(root, "var/tmp"), 0o1777);
@@ -119,8 +129,8 @@ export async function writeInitramfs(
   }
   for (const name of PLAYED) {
     const link = join(root, "usr/bin", name);
-    if (existsSync(link)) cpSync(link, join(root, STAND_INS, "real", name));
-    if (!existsSync(link)) symlinkSync("../lib/stand-ins/stand-in", link);
+    if (existsSync(link)) renameSync(link, join(root, STAND_INS, "real", name));
+    symlinkSync("../lib/stand-ins/stand-in", link);
   }
   const modules = inLoadingOrder(kernel.modules);
   for (const module of modules) copyFileSync(module, join(root, "installer/modules", basename(module)));
