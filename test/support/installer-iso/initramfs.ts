@@ -71,8 +71,10 @@ const CONFIGURATION: Readonly<Record<string, string>> = {
   "etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
   "etc/sysconfig/kernel": "UPDATEDEFAULT=yes\nDEFAULTKERNEL=kernel-core\n",
   "etc/login.defs": "UMASK 022\nPASS_MAX_DAYS 99999\n",
-  "etc/dnf/dnf.conf": "[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=True\nbest=True\n",
-  "etc/dnf/automatic.conf": "[commands]\nupgrade_type = default\napply_updates = no\n[emitters]\nemit_via = stdio\n",
+  "etc/dnf/dnf.conf":
+    "[main]\ngpgcheck=1\ninstallonly_limit=3\nclean_requirements_on_remove=True\nbest=True\n",
+  "etc/dnf/automatic.conf":
+    "[commands]\nupgrade_type = default\napply_updates = no\n[emitters]\nemit_via = stdio\n",
   "etc/systemd/journald.conf": "[Journal]\n#SystemMaxUse=\n",
   "etc/cloud/cloud.cfg": "users:\n  - default\ndisable_root: true\n",
   // As EL 9 ships it: what lies in the folder comes first and wins; root gets in by password only where the installer allowed it.
@@ -106,7 +108,17 @@ export async function writeInitramfs(
     symlinkSync(`usr/${folder}`, join(root, folder));
   }
   for (const folder of [
-    ...["etc/default", "root", "var/log", "var/lib", "var/tmp", "var/cache", "var/spool", "mnt", "installer/modules"],
+    ...[
+      "etc/default",
+      "root",
+      "var/log",
+      "var/lib",
+      "var/tmp",
+      "var/cache",
+      "var/spool",
+      "mnt",
+      "installer/modules",
+    ],
     ...[`${STAND_INS}/real`, `${STAND_INS}/state/units`, "usr/libexec/openssh", "usr/share/empty.sshd"],
     ...["usr/local/bin", "usr/local/sbin", "usr/lib/systemd/system", "etc/systemd/system"],
   ]) {

@@ -19,21 +19,21 @@ set timeout=60
 insmod all_video
 search --no-floppy --set=root -l '${LABEL}'
 if search --no-floppy --set=oemdrv -l OEMDRV; then
-  set kickstart="/boot/oemdrv/head (\$oemdrv)/ks.cfg /boot/oemdrv/tail"
+  set kickstart="/boot/oemdrv/head ($oemdrv)/ks.cfg /boot/oemdrv/tail"
   export kickstart
 fi
 menuentry 'Install AlmaLinux 9.5' --class fedora --class gnu-linux --class gnu --class os {
 	linux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=${LABEL} quiet
-	initrd /images/pxeboot/initrd.img \$kickstart
+	initrd /images/pxeboot/initrd.img $kickstart
 }
 menuentry 'Test this media & install AlmaLinux 9.5' --class fedora --class gnu-linux --class gnu --class os {
 	linux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=${LABEL} rd.live.check quiet
-	initrd /images/pxeboot/initrd.img \$kickstart
+	initrd /images/pxeboot/initrd.img $kickstart
 }
 submenu 'Troubleshooting -->' {
 	menuentry 'Install AlmaLinux 9.5 in text mode' --class fedora --class gnu-linux --class gnu --class os {
 		linux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=${LABEL} inst.text quiet
-		initrd /images/pxeboot/initrd.img \$kickstart
+		initrd /images/pxeboot/initrd.img $kickstart
 	}
 }
 `;
@@ -69,7 +69,9 @@ export async function makeInstallerIso(file: string, work: string): Promise<{ re
   writeFileSync(join(tree, "boot/grub/grub.cfg"), MENU);
   await run("grub-mkrescue", [
     ...["--output", file, "--compress=no", "--fonts=", "--locales=", "--themes="],
-    ...["--install-modules=all_video linux normal search test part_gpt part_msdos fat iso9660 configfile terminal serial echo"],
+    ...[
+      "--install-modules=all_video linux normal search test part_gpt part_msdos fat iso9660 configfile terminal serial echo",
+    ],
     ...[tree, "--", "-volid", LABEL],
   ]);
   return { bytes: statSync(file).size };

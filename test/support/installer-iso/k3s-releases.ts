@@ -16,16 +16,22 @@ const HOST_IN_GUEST = "10.0.2.2";
 /**
  * Serve a release whose k3s only tells its version, to a guest that reaches nothing else.
  * @param version such as v1.35.6+k3s1
+ * @param trouble a shell command that k3s runs first; other bytes than its release has the checksum of
  */
-export async function serveK3sRelease(version: string): Promise<K3sReleases> {
+export async function serveK3sRelease(
+  version: string,
+  trouble: { readonly runs?: string; readonly damaged?: boolean } = {},
+): Promise<K3sReleases> {
+  const k3s = `#!/bin/sh\n${trouble.runs ?? ":"}\necho "k3s version ${version} (00000000)"\n`;
   const files: Record<string, Buffer> = {
-    k3s: Buffer.from(`#!/bin/sh\n# Only tells its version.\necho "k3s version ${version} (00000000)"\n`),
+    k3s: Buffer.from(k3s),
     "k3s-airgap-images-amd64.tar.zst": Buffer.alloc(4 * 1024 ** 2, "images of the release "),
   };
   const checksums = Object.entries(files).map(
     ([name, content]) => `${createHash("sha256").update(content).digest("hex")}  ${name}\n`,
   );
   files["sha256sum-amd64.txt"] = Buffer.from(checksums.join(""));
+  if (trouble.damaged) files.k3s = Buffer.from(`${k3s}# damaged on its way\n`);
   const asked: string[] = [];
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url ?? "");

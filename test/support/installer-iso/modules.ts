@@ -18,7 +18,16 @@ export const MODULES = [
   "fs/nls/nls_ascii.ko",
 ] as const;
 
-const LOADED = ["virtio_pci", "virtio_net", "virtio_scsi", "virtio_blk", "sd_mod", "nls_cp437", "nls_ascii", "vfat"];
+const LOADED = [
+  "virtio_pci",
+  "virtio_net",
+  "virtio_scsi",
+  "virtio_blk",
+  "sd_mod",
+  "nls_cp437",
+  "nls_ascii",
+  "vfat",
+];
 
 /**
  * The modules to load, each after those it needs: without depmod's index insmod must be told the order.
