@@ -516,8 +516,10 @@ test("Feature: homelab-infra, Property 11: Image directory path consistency", as
   for (const file of files) {
     const path = join(ROOT, file);
     if (!existsSync(path) || lstatSync(path).isSymbolicLink()) continue;
-    // TypeScript joins paths, one part a string.
-    const text = readFileSync(path, "utf8").replace(/"packer", "/g, '"packer/');
+    // TypeScript joins paths, one part a string, and escapes them in expressions.
+    const text = readFileSync(path, "utf8")
+      .replace(/"packer", "/g, '"packer/')
+      .replaceAll("\\/", "/");
     // What the folder holds is named by it as well: an image file, a label.
     for (const [reference, folder = ""] of text.matchAll(
       /([\w.*/{}$-]*)\balma\w*-k3s-\w+(?!\.qcow2)(?![\w.])/g,
