@@ -81,7 +81,7 @@ const UPLOAD_USES = [
 ] as const satisfies readonly SettingName[];
 
 /** Where the image's Packer files lie in the repository. */
-export const IMAGE_DIRECTORY = join("packer", "alma9-k3s-optimized");
+const IMAGE_DIRECTORY = join("packer", "alma9-k3s-optimized");
 
 /** The provisioners, in the order of common.pkr.hcl. */
 const SCRIPTS = [

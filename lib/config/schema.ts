@@ -37,7 +37,7 @@ const BUILD = "Building the golden image";
 const GIT = "GitOps";
 const STATE = "State";
 
-export const SETTINGS = {
+const SETTINGS = {
   PM_API_URL: setting({
     group: PROXMOX,
     about: "address of the Proxmox API",

@@ -4,8 +4,8 @@ import { type Architecture, parseK3sVersion } from "../image-name.ts";
 import { pins } from "../pins.ts";
 
 /** Where k3s publishes its releases, and which of them are the newest of their line. @see https://docs.k3s.io/upgrades/manual */
-export const K3S_RELEASES = "https://github.com/k3s-io/k3s/releases/download";
-export const K3S_CHANNELS = "https://update.k3s.io/v1-release/channels";
+const K3S_RELEASES = "https://github.com/k3s-io/k3s/releases/download";
+const K3S_CHANNELS = "https://update.k3s.io/v1-release/channels";
 
 export interface ReleaseOptions {
   readonly signal: AbortSignal;

@@ -29,12 +29,7 @@ export interface PackerBuild {
 const LAST_LINES = 20;
 
 /** The environment of packer and its plugins: nothing inherited steers them. */
-export function packerEnv({
-  pluginPath,
-  cacheDir,
-  variables,
-  trustFile,
-}: PackerEnvironment): NodeJS.ProcessEnv {
+function packerEnv({ pluginPath, cacheDir, variables, trustFile }: PackerEnvironment): NodeJS.ProcessEnv {
   const env = childEnv({
     PACKER_PLUGIN_PATH: pluginPath,
     PACKER_CACHE_DIR: cacheDir,

@@ -1,5 +1,4 @@
 import { createSocket } from "node:dgram";
-import { networkInterfaces } from "node:os";
 
 /** The address of this machine from which another one is reached. @returns undefined without a route to it */
 export async function addressTowards(host: string): Promise<string | undefined> {
@@ -35,14 +34,6 @@ export function inNetwork(address: string, cidr: string): boolean {
   const [base = "", prefix = "32"] = cidr.split("/");
   const bits = 32 - Number(prefix);
   return Math.floor(toNumber(address) / 2 ** bits) === Math.floor(toNumber(base) / 2 ** bits);
-}
-
-/** This machine's own IPv4 addresses with their prefix length, loopback left out. */
-export function ownAddresses(): string[] {
-  return Object.values(networkInterfaces())
-    .flatMap((each) => each ?? [])
-    .filter(({ family, internal }) => family === "IPv4" && !internal)
-    .flatMap(({ cidr }) => cidr ?? []);
 }
 
 function toNumber(address: string): number {

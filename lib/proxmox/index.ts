@@ -20,7 +20,6 @@ export {
   cloudInitWords,
   createWords,
   importWords,
-  parseVmid,
   Qm,
   type TemplatePlan,
   type Vmid,

@@ -14,11 +14,6 @@ export interface Caller {
 /** What `qm` and `pvesm` on the node call as. */
 export const ROOT: Caller = { user: "root@pam" };
 
-/** "root@pam", or "homelab@pve!tasks" for a token. */
-export function authId(caller: Caller): string {
-  return caller.token === undefined ? caller.user : `${caller.user}!${caller.token}`;
-}
-
 /** One call of the API, however it came in. */
 export interface ApiRequest {
   readonly method: Method;

@@ -10,8 +10,7 @@ import type { World } from "../world/index.ts";
 import { AuthenticationError } from "./authenticate.ts";
 import { boundaryOf, readUpload } from "./multipart.ts";
 import { findRoute } from "./router.ts";
-import { routes } from "./routes/index.ts";
-import { UPLOAD_ROUTE } from "./routes/storage-upload.ts";
+import { routes, UPLOAD_ROUTE } from "./routes/index.ts";
 
 /** Where the server puts what comes in, until a task has it. */
 const DIRECTORY = "/var/tmp";

@@ -9,7 +9,7 @@ import { demandOptions } from "./option-privileges.ts";
 import { type ConfigChange, checkDevices, setOptions } from "./update-config.ts";
 
 /** Version of QEMU that the node claims to have. */
-export const QEMU_VERSION = "10.0.2";
+const QEMU_VERSION = "10.0.2";
 
 /**
  * Check a new VM before anything happens.
@@ -55,7 +55,7 @@ export async function create(
 }
 
 /** What makes a VM itself and no other. */
-export function identity(): Draft {
+function identity(): Draft {
   return {
     meta: `creation-qemu=${QEMU_VERSION},ctime=${Math.floor(Date.now() / 1000)}`,
     smbios1: `uuid=${randomUUID()}`,

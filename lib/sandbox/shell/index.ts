@@ -1,6 +1,6 @@
 /** The small shell of the sandbox's machines. */
 export { builtins } from "./builtins.ts";
-export { parseCommandLine, ShellSyntaxError } from "./parse.ts";
+export { parseCommandLine } from "./parse.ts";
 export { complain, type Process, type Program, type Programs, write } from "./program.ts";
 export { scp } from "./scp.ts";
 export { runCommandLine, type ShellOptions, type Streams } from "./shell.ts";

@@ -5,7 +5,6 @@ import { convertToRaw } from "./qcow2-read.ts";
 import { type CopyOptions, copySparse } from "./sparse-copy.ts";
 import { type LocatedVolume, listAllNames, StorageError, type StorageStore } from "./storages.ts";
 import type { Storage } from "./types.ts";
-import { parseVolumeId } from "./volume-id.ts";
 
 export type ImageFormat = "raw" | "qcow2";
 
@@ -125,11 +124,6 @@ export async function linkedClones(storages: StorageStore, base: LocatedVolume):
   return volumes
     .filter((volume) => volume.parent === `../${base.vmid}/${base.file}`)
     .map((volume) => volume.volid);
-}
-
-/** The storage of a volume id. */
-export function storageOf(volid: string): string | undefined {
-  return parseVolumeId(volid)?.storage;
 }
 
 async function prepare(volume: LocatedVolume): Promise<void> {

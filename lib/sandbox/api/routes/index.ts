@@ -10,6 +10,8 @@ import { storageRoutes } from "./storage.ts";
 import { storageUploadRoutes } from "./storage-upload.ts";
 import { taskRoutes } from "./tasks.ts";
 
+export { UPLOAD_ROUTE } from "./storage-upload.ts";
+
 /** Everything that the sandbox answers. */
 export const routes: RouteTable = {
   ...accessRoutes,
