@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { loadSettings, type SettingName, type Settings, specOf } from "../lib/config/index.ts";
 import { TaskError, UsageError } from "../lib/errors.ts";
-import { nextFreeName } from "../lib/image-name.ts";
+import { type Architecture, nextFreeName, parseImageName } from "../lib/image-name.ts";
 import { type Iso, obtainIso, resolveIso } from "../lib/iso/index.ts";
 import { checkK3sRelease } from "../lib/k3s/index.ts";
 import {
@@ -139,7 +139,7 @@ function packerSteps(build: Build, builder: Builder): Step[] {
     {
       title: "Find Packer and what it needs",
       run: async (control) => {
-        tools = await findTools(builder.plugin, control);
+        tools = await findTools(builder.plugin, settings.ARCH, control);
       },
     },
     {
@@ -229,6 +229,7 @@ function imageVariables(settings: ImageSettings, name: string): Record<string, s
 
 async function findTools(
   plugin: "qemu" | "proxmox",
+  arch: Architecture,
   { signal, output }: Pick<StepControl, "signal" | "output">,
 ): Promise<Tools> {
   const { ensureTool, packerPlugins, ToolCache } = await import("../lib/toolchain/index.ts");
@@ -236,7 +237,8 @@ async function findTools(
   return {
     packer: (await ensureTool("packer", options)).path,
     pluginPath: (await packerPlugins([plugin], options)).dir,
-    goss: (await ensureTool("goss", options)).path,
+    // It runs in the guest, whatever this machine is.
+    goss: (await ensureTool("goss", { ...options, arch })).path,
     cacheDir: new ToolCache().dir,
   };
 }
@@ -373,6 +375,8 @@ export function qemuSteps(build: Build, done: (file: string) => void): Step[] {
         const { binary, accelerator, machine, cpu, efi } = findQemu(settings.ARCH, settings.FIRMWARE);
         return {
           output_directory: output,
+          // The guest reaches it through QEMU's own network; nobody else is to read the build password.
+          http_bind_address: "127.0.0.1",
           accelerator,
           qemu_binary: binary,
           machine_type: machine,
@@ -408,7 +412,7 @@ const command = defineCommand({
   async run(context) {
     const { settings, flags, root, sources } = context;
     const name = templateOf(settings);
-    demandPossible(settings, flags.builder, flags.onError);
+    demandPossible(name, settings, flags.builder, flags.onError);
     const build: Build = {
       root,
       name,
@@ -465,7 +469,8 @@ const command = defineCommand({
 
 /** @throws {UsageError} for a builder, or a combination, that does not exist */
 function demandPossible(
-  { ARCH, BUILD_IP, BUILD_GATEWAY }: ImageSettings,
+  name: string,
+  { ARCH, K3S_VERSION, BUILD_IP, BUILD_GATEWAY, BUILD_NAMESERVER }: ImageSettings,
   builder: string | undefined,
   onError: string | undefined,
 ): void {
@@ -488,11 +493,23 @@ function demandPossible(
       todo: ["Build it on an arm64 machine, or slowly on any other: --builder qemu"],
     });
   }
-  if (BUILD_IP !== "dhcp" && BUILD_GATEWAY === undefined) {
+  const { arch, kubernetes } = parseImageName(name);
+  if (arch !== ARCH || kubernetes !== K3S_VERSION.split("+")[0]) {
     throw new UsageError({
-      what: "BUILD_GATEWAY is missing",
-      why: `BUILD_IP is ${BUILD_IP}, and without a gateway the build VM reaches no packages`,
-      todo: ["Set it in .env: BUILD_GATEWAY=10.23.45.1"],
+      what: `${name} is not the name of what would be built`,
+      why: `IMAGE_VERSION names ${arch} and ${kubernetes}; ARCH is ${ARCH}, K3S_VERSION is ${K3S_VERSION}`,
+      todo: ["Leave IMAGE_VERSION out: the name follows from the other settings", "Or let all of them agree"],
+    });
+  }
+  const missing = [
+    ...(BUILD_GATEWAY === undefined ? ["BUILD_GATEWAY"] : []),
+    ...(BUILD_NAMESERVER === undefined ? ["BUILD_NAMESERVER"] : []),
+  ];
+  if (BUILD_IP !== "dhcp" && missing.length > 0) {
+    throw new UsageError({
+      what: `${missing.join(" and ")} missing`,
+      why: `BUILD_IP is ${BUILD_IP}, and without them the build VM reaches no packages`,
+      todo: missing.map((setting) => `Set it in .env: ${setting}=10.23.45.1`),
     });
   }
 }

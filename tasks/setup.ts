@@ -5,7 +5,6 @@ import {
   locateTool,
   RECIPES,
   TOOL_GROUPS,
-  TOOL_NAMES,
   type Tool,
   type ToolGroup,
   type ToolName,
@@ -38,7 +37,7 @@ const command = defineCommand({
     for: {
       type: "string",
       value: "GROUP",
-      about: `what they are for: ${Object.keys(TOOL_GROUPS).join(", ")} (default: all)`,
+      about: `what they are for: ${Object.keys(TOOL_GROUPS).join(", ")} (default: all but what image-proxmox adds)`,
     },
   },
   async run(context) {
@@ -49,7 +48,8 @@ const command = defineCommand({
 });
 
 function namesFor(group: string | undefined): readonly ToolName[] {
-  if (group === undefined) return TOOL_NAMES;
+  // Packer's plugin for Proxmox has no other source than its release: it is got by the build that needs it.
+  if (group === undefined) return TOOL_GROUPS.test;
   if (!isGroup(group)) {
     throw new UsageError({
       what: `There is no group of tools called "${group}"`,
