@@ -51,7 +51,7 @@ export class CommandError extends Error {
 
 /** Prefixes of variables that would change what our tools do behind our back. */
 const NOT_INHERITED =
-  /^(TF_(?!LOG)|TOFU_|PKR_|PACKER_|KUBECONFIG$|KUBECTL_|HELM_|KUSTOMIZE_|PM_|NODE_OPTIONS$|GIT_(DIR|WORK_TREE|INDEX_FILE)$)/;
+  /^(BASH_ENV$|TF_(?!LOG)|TOFU_|PKR_|PACKER_|KUBECONFIG$|KUBECTL_|HELM_|KUSTOMIZE_|PM_|NODE_OPTIONS$|GIT_(DIR|WORK_TREE|INDEX_FILE)$)/;
 
 /**
  * The environment for a child: ours without what steers OpenTofu, Packer, kubectl, Helm and Kustomize, and without
@@ -83,7 +83,7 @@ export function start(file: string, args: readonly string[], options: RunOptions
     detached: true,
     stdio: ["pipe", "pipe", "pipe"],
     killSignal: "SIGTERM",
-    env: options.env ?? childEnv(),
+    env: withShellLevel(options.env ?? childEnv()),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
@@ -98,6 +98,14 @@ export function start(file: string, args: readonly string[], options: RunOptions
     void child.finally(() => signal.removeEventListener("abort", end));
   }
   return child;
+}
+
+/**
+ * zx starts children by way of bash, with a socket as stdin. Where nothing counts shells (under systemd, in containers),
+ * bash takes that for a remote login and reads ~/.bashrc, which may change PATH and print what it likes.
+ */
+function withShellLevel(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Number(env.SHLVL ?? 0) >= 1 ? env : { ...env, SHLVL: "1" };
 }
 
 function killLater(child: ProcessPromise, graceMs: number): void {

@@ -75,6 +75,7 @@ export function statusSteps(settings: StatusSettings, cluster: ClusterSession, s
   ];
 }
 
+/** A status of which nothing is known yet. */
 export function emptyStatus(): Status {
   return {
     template: "unknown",

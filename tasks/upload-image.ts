@@ -206,8 +206,8 @@ const command = defineCommand({
     { name: "FILE", about: "the image, qcow2" },
     { name: "VERSION", about: "the template's name, for example alma9-k3-node-amd64-v1.28.5-v1" },
   ],
-  requires: ["PM_SSH_HOST"],
   uses: [
+    "PM_SSH_HOST",
     "PM_API_URL",
     "PM_SSH_USER",
     "PM_SSH_PORT",
@@ -220,6 +220,7 @@ const command = defineCommand({
     const { settings } = context;
     const [file = "", name = ""] = context.args;
     const shell = shellFrom(settings);
+    shell.demandHost();
     let metadata: ImageMetadata | undefined;
     try {
       await context.steps(

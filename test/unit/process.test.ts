@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CommandError, childEnv, run } from "../../lib/process.ts";
@@ -100,5 +103,24 @@ test("childEnv leaves out what would steer our tools, and our secrets", () => {
     assert.equal(env.HOME, process.env.HOME);
   } finally {
     for (const name of Object.keys(hostile)) delete process.env[name];
+  }
+});
+
+test("a child's shell reads none of the person's start-up files, even where nothing counts shells", async () => {
+  const home = mkdtempSync(join(tmpdir(), "process-home-"));
+  try {
+    writeFileSync(join(home, ".bashrc"), "echo from bashrc\n");
+    writeFileSync(join(home, "env"), "echo from BASH_ENV\n");
+    const { SHLVL: _, ...env } = childEnv({ HOME: home });
+    const inherited = { ...process.env };
+    process.env.BASH_ENV = join(home, "env");
+    try {
+      assert.equal((await run("true", [], { env })).stdout, "");
+      assert.equal((await run("true", [], { env: childEnv({ HOME: home }) })).stdout, "");
+    } finally {
+      process.env = inherited;
+    }
+  } finally {
+    rmSync(home, { recursive: true, force: true });
   }
 });
