@@ -80,6 +80,8 @@ for mount in / /boot /boot/efi; do
   [[ ${ZERO_FILL} == true ]] || continue
   # It ends when the disk is full, as it should.
   dd if=/dev/zero of="${ROOT}${mount}/.zero" bs=1M || true
+  # Zeros that are still in memory when their file goes never reach the disk, and what was deleted stays readable there.
+  sync
   rm -f "${ROOT}${mount}/.zero"
   sync
   fstrim -v "${ROOT}${mount}" || true
