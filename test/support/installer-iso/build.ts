@@ -104,18 +104,20 @@ export async function buildImage(request: BuildRequest): Promise<Built> {
   const serial = (): string => (existsSync(serialFile) ? readFileSync(serialFile, "latin1") : "");
   const times: Record<string, number> = {};
   let before = started;
-  const timing = phases.map(async ({ title }, index) => {
-    await progress.untilEndOf(index, () => {});
-    times[title] = Math.round(performance.now() - before);
-    before = performance.now();
-  });
+  for (const [index, { title }] of phases.entries()) {
+    const note = (): void => {
+      times[title] = Math.round(performance.now() - before);
+      before = performance.now();
+    };
+    // Those behind a failed one never end, which nobody waits for here.
+    progress.untilEndOf(index, () => {}).then(note, () => {});
+  }
   void watch(() => serial().includes("FAILED"), stuck, ended.signal);
   const error = await built.then(
     () => undefined,
     (reason: unknown) => (stuck.signal.aborted ? new Error(lastWords(serial())) : reason),
   );
   ended.abort();
-  await Promise.allSettled(timing);
   return { qcow2: join(output, `${name}.qcow2`), output, logs, said, serial: serial(), times, error };
 }
 
