@@ -23,6 +23,7 @@ import {
   listVms,
   type ProxmoxApi,
   removeVm,
+  renderMetadata,
   renderNotes,
   shellFrom,
   trustedPem,
@@ -113,6 +114,8 @@ interface Tools {
 interface Builder {
   readonly directory: string;
   readonly plugin: "qemu" | "proxmox";
+  /** Where a partial build lies that is kept, as the end of a sentence. */
+  readonly partial: string;
   /** What Packer does at the end. */
   readonly lastPhase: string;
   variables(iso: string): Readonly<Record<string, string | number | boolean>>;
@@ -198,6 +201,7 @@ function packerSteps(build: Build, builder: Builder): Step[] {
                   verbose: build.log !== undefined,
                 },
                 keepOnError: build.keepOnError,
+                partial: builder.partial,
                 ...(trusted === undefined ? {} : { trustFile }),
                 cacheDir: join(tools.cacheDir, "packer"),
                 signal: control.signal,
@@ -261,6 +265,7 @@ export function proxmoxSteps(
   const builder: Builder = {
     directory: IMAGE_DIRECTORY,
     plugin: "proxmox",
+    partial: `as VM ${name} on ${node.PM_NODE}; the next build offers to remove it`,
     lastPhase: "Turn the VM into a template",
     variables: (iso) => ({
       proxmox_url: node.PM_API_URL.href,
@@ -301,7 +306,7 @@ export function proxmoxSteps(
     ...packerSteps(build, builder),
     {
       title: "Write the metadata into the template's notes",
-      async run({ signal }) {
+      async run({ signal, note }) {
         const template = await findTemplate(api, name, signal);
         if (template === undefined)
           throw new TaskError({ what: `There is no template ${name} after the build` });
@@ -314,6 +319,7 @@ export function proxmoxSteps(
         });
         await writeNotes(api, template, renderNotes(metadata), signal);
         await api.close();
+        note(renderMetadata(metadata).trimEnd());
         done(metadata);
       },
     },
@@ -370,6 +376,7 @@ export function qemuSteps(build: Build, done: (file: string) => void): Step[] {
     ...packerSteps(build, {
       directory: join(IMAGE_DIRECTORY, "qemu"),
       plugin: "qemu",
+      partial: `in ${relative(root, output)}; the next build offers to remove it`,
       lastPhase: "Write the qcow2",
       variables: () => {
         const { binary, accelerator, machine, cpu, efi } = findQemu(settings.ARCH, settings.FIRMWARE);

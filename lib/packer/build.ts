@@ -17,6 +17,8 @@ export interface PackerBuild {
   readonly variables: Readonly<Record<string, string | number | boolean>>;
   /** Keep what was built so far when it fails. */
   readonly keepOnError: boolean;
+  /** Where a partial build lies then, as the end of a sentence: "in FOLDER". */
+  readonly partial: string;
   /** Bundle of trusted authorities, for the node's API. */
   readonly trustFile?: string;
   /** Where ISOs and temporary files of Packer go. */
@@ -64,7 +66,7 @@ export function startBuild(build: PackerBuild, phases: readonly Phase[]): Runnin
 }
 
 async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<ReadonlyMap<string, string>> {
-  const { program, directory, keepOnError, signal, log } = build;
+  const { program, directory, keepOnError, partial, signal, log } = build;
   const artifacts = new Map<string, string>();
   const errors: string[] = [];
   const recent: string[] = [];
@@ -91,7 +93,9 @@ async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<Re
       "See everything that Packer and the scripts said: run it again with --verbose",
       ...(keepOnError ? [] : ["Keep what is built so far and look into it: --on-error=keep"]),
     ],
-    left: [keepOnError ? "The partial build is kept" : "Packer has removed the build VM and its files"],
+    left: [
+      keepOnError ? `The partial build is kept ${partial}` : "Packer has removed the build VM and its files",
+    ],
   });
 }
 

@@ -5,7 +5,13 @@ export { shownCertificate, type TlsTrust } from "./api/tls.ts";
 export { type CatalogueEntry, catalogueOf, imageCatalogue } from "./catalogue.ts";
 export { isoVolume, removeVm, writeNotes } from "./changes.ts";
 export { apiFrom, shellFrom, trustedPem } from "./connect.ts";
-export { type ImageMetadata, imageMetadata, parseNotes, renderNotes } from "./image-metadata.ts";
+export {
+  type ImageMetadata,
+  imageMetadata,
+  parseNotes,
+  renderMetadata,
+  renderNotes,
+} from "./image-metadata.ts";
 export {
   findTemplate,
   inventory,
