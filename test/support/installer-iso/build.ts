@@ -94,6 +94,7 @@ export async function buildImage(request: BuildRequest): Promise<Built> {
         ...request.variables,
       },
       keepOnError: false,
+      partial: "nowhere",
       cacheDir: join(work, "cache"),
       signal: AbortSignal.any([request.signal, stuck.signal]),
       log: (line) => said.push(line),
