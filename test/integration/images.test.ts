@@ -10,7 +10,7 @@ import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { type Reporter, ROOT, type Step } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { sandboxSettings } from "../../lib/task/sandbox-settings.ts";
-import { proxmoxSteps } from "../../tasks/build-image.ts";
+import { proxmoxSteps } from "../../tasks/image-build/on-node.ts";
 import { catalogueLines, imagesSteps } from "../../tasks/images.ts";
 import { PveApi } from "../support/pve.ts";
 

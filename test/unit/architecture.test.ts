@@ -36,7 +36,6 @@ const PRINTING: readonly Exception[] = [
 const STEPS = "the task's steps, for another task to compose";
 const SETTINGS = "the settings that the task's steps need, for whoever composes them";
 const UNUSED: readonly Exception[] = [
-  { where: "tasks/build-image.ts", what: "qemuSteps", reason: STEPS },
   { where: "tasks/clean.ts", what: "cleanSteps", reason: STEPS },
   { where: "tasks/k8s-diff.ts", what: "diffSteps", reason: STEPS },
   { where: "tasks/preflight.ts", what: "preflightChecks", reason: STEPS },

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { parsePackerLine } from "../../lib/packer/events.ts";
 import { buildPhases } from "../../lib/packer/index.ts";
 import { BuildProgress } from "../../lib/packer/phases.ts";
 import { doubtsAbout, inNetwork } from "../../lib/packer/way-back.ts";
+import { ROOT } from "../../lib/task/index.ts";
+import { IMAGE_STEPS } from "../../tasks/image-build/packer.ts";
 
 describe("Packer's machine-readable lines", () => {
   for (const [line, event] of [
@@ -95,4 +99,13 @@ describe("the way back to this machine", () => {
     assert.equal(inNetwork("10.23.45.127", "10.23.45.129/25"), false);
     assert.equal(inNetwork("255.255.255.255", "255.255.255.254/31"), true);
   });
+});
+
+test("the phases are the provisioners of the HCL, in its order", () => {
+  const hcl = readFileSync(join(ROOT, "packer", "common.pkr.hcl"), "utf8");
+  const [, list = ""] = /^ {2}steps = \[(.*)\]$/m.exec(hcl) ?? [];
+  assert.deepEqual(
+    IMAGE_STEPS.map(({ name }) => name),
+    [...list.matchAll(/"([^"]+)"/g)].map(([, name]) => name).concat("verify"),
+  );
 });

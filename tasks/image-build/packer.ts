@@ -1,0 +1,203 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type SettingName, type Settings, specOf } from "../../lib/config/index.ts";
+import { TaskError } from "../../lib/errors.ts";
+import type { Architecture } from "../../lib/image-name.ts";
+import { type Iso, obtainIso, resolveIso } from "../../lib/iso/index.ts";
+import { checkK3sRelease } from "../../lib/k3s/index.ts";
+import { buildPhases, type RunningBuild, startBuild } from "../../lib/packer/index.ts";
+import { registerSecret } from "../../lib/secrets.ts";
+import type { Step, StepControl } from "../../lib/task/index.ts";
+import { trustBundle } from "../../lib/trust.ts";
+
+/** Settings of the image itself. */
+export const IMAGE_USES = [
+  "ALMA_VERSION",
+  "ARCH",
+  "K3S_VERSION",
+  "IMAGE_RELEASE",
+  "IMAGE_VERSION",
+  "ALMA_ISO_URL",
+  "ALMA_ISO_CHECKSUM",
+  "FIRMWARE",
+  "KICKSTART_DELIVERY",
+  "BUILD_HTTP_ADDRESS",
+  "BUILD_IP",
+  "BUILD_GATEWAY",
+  "BUILD_NAMESERVER",
+] as const satisfies readonly SettingName[];
+export type ImageSettings = Settings<never, (typeof IMAGE_USES)[number]>;
+
+/** Where the image's Packer files lie in the repository. */
+export const IMAGE_DIRECTORY = join("packer", "alma9-k3s-optimized");
+
+/** The provisioners, in the order of common.pkr.hcl. */
+export const IMAGE_STEPS = [
+  { name: "os-update", title: "Update the system" },
+  { name: "guest-agent", title: "Set up the guest agent" },
+  { name: "k3s-install", title: "Install k3s" },
+  { name: "hardening-oscap", title: "Harden the system" },
+  { name: "cleanup", title: "Remove what identifies the machine" },
+  { name: "verify", title: "Check the finished system (goss)" },
+] as const;
+
+export interface Build {
+  readonly root: string;
+  readonly name: string;
+  readonly settings: ImageSettings;
+  readonly keepOnError: boolean;
+  /** Receives every line of Packer and the scripts. */
+  readonly log?: (line: string) => void;
+}
+
+interface Tools {
+  readonly packer: string;
+  readonly pluginPath: string;
+  readonly goss: string;
+  readonly cacheDir: string;
+}
+
+/** What differs between the builders. */
+export interface Builder {
+  readonly directory: string;
+  readonly plugin: "qemu" | "proxmox";
+  /** Where a partial build lies that is kept, as the end of a sentence. */
+  readonly partial: string;
+  /** What Packer does at the end. */
+  readonly lastPhase: string;
+  variables(iso: string): Readonly<Record<string, string | number | boolean>>;
+  /** PEM to trust besides the system's authorities. */
+  trusted?(): Promise<string | undefined>;
+  /** The ISO where the builder has it already, in place of a file on this machine. */
+  isoThere?(iso: Iso, signal: AbortSignal): Promise<string | undefined>;
+}
+
+/** The steps that all builders have in common: ISO, Packer, provisioners. */
+export function packerSteps(build: Build, builder: Builder): Step[] {
+  const { root, name, settings } = build;
+  const logs = join(root, ".homelab", "builds", name);
+  const password = randomBytes(18).toString("base64url");
+  registerSecret(password);
+  let tools: Tools;
+  let iso: Iso;
+  let there: string | undefined;
+  let file = "";
+  let running: RunningBuild | undefined;
+
+  const phases = buildPhases(IMAGE_STEPS, builder.lastPhase);
+  return [
+    {
+      title: "Find Packer and what it needs",
+      run: async (control) => {
+        tools = await findTools(builder.plugin, settings.ARCH, control);
+      },
+    },
+    {
+      title: `Check that k3s ${settings.K3S_VERSION} was released`,
+      async run({ signal, note }) {
+        const found = await checkK3sRelease(settings.K3S_VERSION, settings.ARCH, { signal });
+        if (found !== "released") note(`It could not be found out (${found.unknown}); the build will tell`);
+      },
+    },
+    {
+      title: "Find the AlmaLinux ISO",
+      async run({ signal, output }) {
+        iso = await resolveIso(
+          {
+            major: settings.ALMA_VERSION,
+            arch: settings.ARCH,
+            url: settings.ALMA_ISO_URL,
+            checksum: settings.ALMA_ISO_CHECKSUM,
+          },
+          { signal, output },
+        );
+        there = await builder.isoThere?.(iso, signal);
+      },
+    },
+    {
+      title: "Have the ISO, verified",
+      skip: () => there !== undefined && `${there} is on the node`,
+      async run({ signal, output }) {
+        file = await obtainIso(iso, join(tools.cacheDir, "isos"), { signal, output });
+      },
+    },
+    ...phases.map(
+      (phase, index): Step => ({
+        title: phase.title,
+        ...(index === 0 ? { preview: () => [`packer build ${builder.directory}`] } : {}),
+        async run(control) {
+          if (running === undefined) {
+            await mkdir(logs, { recursive: true, mode: 0o700 });
+            const trusted = await builder.trusted?.();
+            const trustFile = join(logs, "trusted.pem");
+            if (trusted !== undefined)
+              await writeFile(trustFile, await trustBundle(trusted), { mode: 0o600 });
+            running = startBuild(
+              {
+                program: tools.packer,
+                pluginPath: tools.pluginPath,
+                directory: join(root, builder.directory),
+                variables: {
+                  ...imageVariables(settings, name),
+                  ...builder.variables(there ?? file),
+                  alma_iso_url: there === undefined ? file : iso.source,
+                  alma_iso_checksum: `sha256:${iso.sha256}`,
+                  build_password: password,
+                  goss_binary: tools.goss,
+                  log_directory: logs,
+                  verbose: build.log !== undefined,
+                },
+                keepOnError: build.keepOnError,
+                partial: builder.partial,
+                ...(trusted === undefined ? {} : { trustFile }),
+                cacheDir: join(tools.cacheDir, "packer"),
+                signal: control.signal,
+                ...(build.log === undefined ? {} : { log: build.log }),
+              },
+              phases,
+            );
+          }
+          try {
+            await running.progress.untilEndOf(index, control.output);
+          } catch (error) {
+            throw await withFailedLog(error, join(logs, "failed-step.log"));
+          }
+        },
+      }),
+    ),
+  ];
+}
+
+/** What the settings come to as variables of Packer. */
+function imageVariables(settings: ImageSettings, name: string): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const [setting, value] of Object.entries(settings) as [SettingName, unknown][]) {
+    const { pkrVar } = specOf(setting);
+    if (pkrVar !== undefined && value !== undefined) variables[pkrVar] = String(value);
+  }
+  return { ...variables, image_version: name };
+}
+
+async function findTools(
+  plugin: "qemu" | "proxmox",
+  arch: Architecture,
+  { signal, output }: Pick<StepControl, "signal" | "output">,
+): Promise<Tools> {
+  const { ensureTool, packerPlugins, ToolCache } = await import("../../lib/toolchain/index.ts");
+  const options = { signal, onProgress: output };
+  return {
+    packer: (await ensureTool("packer", options)).path,
+    pluginPath: (await packerPlugins([plugin], options)).dir,
+    // It runs in the guest, whatever this machine is.
+    goss: (await ensureTool("goss", { ...options, arch })).path,
+    cacheDir: new ToolCache().dir,
+  };
+}
+
+/** The log of the step that failed, which Packer has fetched from the guest before it went away. */
+async function withFailedLog(error: unknown, path: string): Promise<unknown> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  if (!(error instanceof TaskError) || text.trim() === "") return error;
+  return error.withLeft([`The whole log of that step is in ${path}`]);
+}
