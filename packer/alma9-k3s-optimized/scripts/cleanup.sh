@@ -25,6 +25,17 @@ remove() { # PATH…: patterns are allowed
   done
 }
 
+wipe() { # PATH…: like remove, and overwritten first: a file system keeps some free blocks to itself, which no zeros reach
+  local pattern path
+  for pattern in "$@"; do
+    # shellcheck disable=SC2086 # as in remove
+    for path in "${ROOT}"${pattern}; do
+      [[ ! -e ${path} ]] || find "${path}" -type f -exec shred -f -u -n 1 {} +
+    done
+  done
+  remove "$@"
+}
+
 log "old kernels and package caches"
 kernels=$(rpm -q --queryformat '%{VERSION}-%{RELEASE}.%{ARCH}\n' kernel-core | sort -V)
 mapfile -t old <<<"${kernels}"
@@ -39,9 +50,9 @@ remove '/var/cache/dnf/*' '/var/lib/dnf/history*' '/var/lib/rpm/__db*'
 log "machine identity"
 # It saves a new seed when it is stopped: now, not when the machine is switched off. Where it does not run it saves none.
 systemctl stop systemd-random-seed.service || true
-remove '/etc/ssh/ssh_host_*' /var/lib/dbus/machine-id /etc/hostname '/etc/udev/rules.d/70-persistent-*.rules' \
-  /etc/lvm/devices/system.devices /etc/iscsi/initiatorname.iscsi \
-  /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+wipe '/etc/ssh/ssh_host_*' /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
+remove /var/lib/dbus/machine-id /etc/hostname '/etc/udev/rules.d/70-persistent-*.rules' \
+  /etc/lvm/devices/system.devices /etc/iscsi/initiatorname.iscsi
 # Empty, not absent: systemd makes a new one, and does not take the boot for the very first of a system.
 : >"${ROOT}/etc/machine-id"
 cloud-init clean --logs --seed
@@ -52,16 +63,16 @@ empty /etc/NetworkManager/system-connections /var/lib/NetworkManager /var/lib/dh
 remove '/etc/sysconfig/network-scripts/ifcfg-*'
 
 log "build credentials"
-remove /etc/ssh/sshd_config.d/01-permitrootlogin.conf '/root/.ssh' '/home/*/.ssh' \
-  /etc/shadow- /etc/passwd- /etc/gshadow- /etc/group-
+wipe '/root/.ssh' '/home/*/.ssh' /root/anaconda-ks.cfg /root/original-ks.cfg /var/log/anaconda /etc/shadow-
+remove /etc/ssh/sshd_config.d/01-permitrootlogin.conf /etc/passwd- /etc/gshadow- /etc/group-
 # `passwd -l` would leave the hash of the build's password behind its mark.
 sed -i 's/^root:[^:]*:/root:!!:/' "${ROOT}/etc/shadow"
 grep -q '^root:!!:' "${ROOT}/etc/shadow" || fail "root is not locked"
 restorecon "${ROOT}/etc/shadow"
 
 log "leftovers of the installer and the build"
-remove /root/anaconda-ks.cfg /root/original-ks.cfg /root/ks-post.log '/root/.*_history' '/root/.lesshst' '/home/*/.*_history' \
-  /var/log/anaconda /var/log/homelab-build '/var/crash/*' '/var/lib/systemd/coredump/*' '/var/spool/mail/*' \
+remove /root/ks-post.log '/root/.*_history' '/root/.lesshst' '/home/*/.*_history' \
+  /var/log/homelab-build '/var/crash/*' '/var/lib/systemd/coredump/*' '/var/spool/mail/*' \
   '/core' '/core.*'
 empty /tmp /var/tmp
 
