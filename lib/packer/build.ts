@@ -115,7 +115,7 @@ function remember(event: Exclude<PackerEvent, { kind: "artifact" }>, { errors, r
       errors.push(news);
     return;
   }
-  if (event.kind !== "message") return;
+  // What scripts print comes as either kind, by Packer's version.
   recent.push(...text.split("\n").filter((line) => line.trim() !== ""));
   recent.splice(0, Math.max(0, recent.length - LAST_LINES));
 }
