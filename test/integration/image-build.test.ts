@@ -385,8 +385,7 @@ describe("a real image build", { skip: missing && `no image can be built here: $
     assert.ok(!existsSync(built.output));
   });
 
-  // What scripts print comes as `say` from Packer 1.15, which lib/packer takes for headings and forgets.
-  test("a failure says why", { todo: "lib/packer forgets what the scripts printed" }, async () => {
+  test("a failure says why", async () => {
     const [assertion, step] = [(await badAssertion).error, (await badStep).error];
     assert.ok(assertion instanceof TaskError && step instanceof TaskError);
     assert.match(assertion.why ?? "", /File: \/etc\/rancher\/k3s\/k3s\.yaml: exists/);
