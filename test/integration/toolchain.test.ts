@@ -23,7 +23,7 @@ import { deflateRawSync } from "node:zlib";
 import { TaskError } from "../../lib/errors.ts";
 import { run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
-import { ensureTool, TOOL_NAMES, type Tool, ToolCache } from "../../lib/toolchain/index.ts";
+import { ensureTool, TOOL_GROUPS, TOOL_NAMES, type Tool, ToolCache } from "../../lib/toolchain/index.ts";
 import { RECIPES } from "../../lib/toolchain/recipes.ts";
 import { type Build, currentPlatform, type Recipe, type Release } from "../../lib/toolchain/tool.ts";
 import { basicPrograms, fakeGo, writeProgram } from "../support/programs.ts";
@@ -532,30 +532,36 @@ describe("setup", () => {
     assert.match(stderr, /Use one of deploy, sandbox, image, image-proxmox, test/);
   });
 
-  test("--json prints a line for each step and a last one with every tool", async () => {
-    for (const name of TOOL_NAMES) {
-      const { work } = await cache.workDir(name);
-      const file = writeProgram(work, "program", "");
-      await cache.install(name, RECIPES[name], currentPlatform(), { work, file, source: "build" });
-    }
-    const { events, exitCode } = await setup("--json");
-    assert.equal(exitCode, 0);
-    const result = events.pop() as { event: string; ok: boolean; tools: Tool[] };
-    assert.deepEqual([result.event, result.ok], ["result", true]);
-    assert.deepEqual(
-      result.tools.map(({ name, version, source }) => [name, version, source]),
-      TOOL_NAMES.map((name) => [
-        name,
-        RECIPES[name].build?.version.replace(/^v/, "") ?? RECIPES[name].version,
-        "build",
-      ]),
-    );
-    assert.deepEqual(
-      events.map(({ event, title, state }) => [event, title, state]),
-      TOOL_NAMES.map((name) => ["step", `${name} ${RECIPES[name].version}`, "skipped"]),
-    );
-    for (const { ms } of events) assert.equal(typeof ms, "number");
-  });
+  // Packer's plugin for Proxmox has no source but its release: it is got where it is asked for.
+  for (const [flags, names] of [
+    [[], TOOL_GROUPS.test],
+    [["--for", "image-proxmox"], TOOL_GROUPS["image-proxmox"]],
+  ] as const) {
+    test(`--json ${flags.join(" ")} prints a line for each step and a last one with every tool`, async () => {
+      for (const name of TOOL_NAMES) {
+        const { work } = await cache.workDir(name);
+        const file = writeProgram(work, "program", "");
+        await cache.install(name, RECIPES[name], currentPlatform(), { work, file, source: "build" });
+      }
+      const { events, exitCode } = await setup("--json", ...flags);
+      assert.equal(exitCode, 0);
+      const result = events.pop() as { event: string; ok: boolean; tools: Tool[] };
+      assert.deepEqual([result.event, result.ok], ["result", true]);
+      assert.deepEqual(
+        result.tools.map(({ name, version, source }) => [name, version, source]),
+        names.map((name) => [
+          name,
+          RECIPES[name].build?.version.replace(/^v/, "") ?? RECIPES[name].version,
+          "build",
+        ]),
+      );
+      assert.deepEqual(
+        events.map(({ event, title, state }) => [event, title, state]),
+        names.map((name) => ["step", `${name} ${RECIPES[name].version}`, "skipped"]),
+      );
+      for (const { ms } of events) assert.equal(typeof ms, "number");
+    });
+  }
 
   test("--json ends with what failed when a tool is not to be had", async () => {
     const { events, stderr, exitCode } = await setup("--json", "--for", "sandbox");
