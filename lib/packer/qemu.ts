@@ -1,7 +1,8 @@
-import { accessSync, constants, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { TaskError } from "../errors.ts";
 import type { Architecture } from "../image-name.ts";
+import { run } from "../process.ts";
 
 /** How QEMU is to be run for a build. */
 export interface QemuHost {
@@ -14,6 +15,9 @@ export interface QemuHost {
   /** UEFI firmware and the template of its variables; undefined for a BIOS build. */
   readonly efi: { readonly code: string; readonly vars: string } | undefined;
 }
+
+/** An empty machine starts and ends in well under a second. */
+const TRIAL_MS = 15_000;
 
 const PROGRAM = { amd64: "qemu-system-x86_64", arm64: "qemu-system-aarch64" } as const;
 
@@ -45,7 +49,7 @@ const INSTALL = {
  * Find QEMU and its firmware on this machine.
  * @throws {TaskError} with what to install
  */
-export function findQemu(arch: Architecture, firmware: "uefi" | "bios"): QemuHost {
+export async function findQemu(arch: Architecture, firmware: "uefi" | "bios"): Promise<QemuHost> {
   if (arch === "arm64" && firmware === "bios") {
     throw new TaskError({
       what: "There is no BIOS for arm64",
@@ -65,27 +69,36 @@ export function findQemu(arch: Architecture, firmware: "uefi" | "bios"): QemuHos
       todo: [INSTALL[arch], "Or build on the Proxmox node: --builder proxmox"],
     });
   }
-  const accelerator = acceleratorFor(arch);
+  const machine = arch === "amd64" ? "q35" : "virt";
+  const accelerator = await acceleratorFor(binary, machine, arch);
   return {
     binary,
     accelerator,
-    machine: arch === "amd64" ? "q35" : "virt",
+    machine,
     // EL 9 needs x86-64-v2, which QEMU's own default lacks.
     cpu: accelerator === "tcg" ? "max" : "host",
     efi: firmware === "uefi" && efi !== undefined ? { code: efi[0], vars: efi[1] } : undefined,
   };
 }
 
-function acceleratorFor(arch: Architecture): QemuHost["accelerator"] {
+/** Hardware acceleration where it really works: a device that is there may still fail, as in some nested VMs. */
+async function acceleratorFor(
+  binary: string,
+  machine: string,
+  arch: Architecture,
+): Promise<QemuHost["accelerator"]> {
   const native = { x64: "amd64", arm64: "arm64" }[process.arch as string] === arch;
-  if (!native) return "tcg";
-  if (process.platform === "darwin") return "hvf";
-  try {
-    accessSync("/dev/kvm", constants.R_OK | constants.W_OK);
-    return "kvm";
-  } catch {
-    return "tcg";
-  }
+  const accelerator = process.platform === "darwin" ? "hvf" : "kvm";
+  if (!native || (accelerator === "kvm" && !existsSync("/dev/kvm"))) return "tcg";
+  const args = [
+    ...["-machine", `${machine},accel=${accelerator}`, "-cpu", "host", "-m", "64"],
+    ...["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "stdio"],
+  ];
+  const works = await run(binary, args, { input: "quit\n", timeoutMs: TRIAL_MS }).then(
+    () => true,
+    () => false,
+  );
+  return works ? accelerator : "tcg";
 }
 
 function onPath(program: string): string | undefined {

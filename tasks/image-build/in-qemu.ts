@@ -1,8 +1,9 @@
 import { rm } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { TaskError } from "../../lib/errors.ts";
-import { findQemu } from "../../lib/packer/index.ts";
+import { findQemu, type QemuHost } from "../../lib/packer/index.ts";
 import type { Step } from "../../lib/task/index.ts";
+import { known } from "../kubeconfig.ts";
 import { type Build, IMAGE_DIRECTORY, packerSteps } from "./packer.ts";
 
 /** Build in a local QEMU: ends in a qcow2. */
@@ -10,7 +11,19 @@ export function qemuSteps(build: Build, done: (file: string) => void): Step[] {
   const { root, name, settings } = build;
   const output = join(root, IMAGE_DIRECTORY, "qemu", "output", name);
   const file = join(output, `${name}.qcow2`);
+  let host: QemuHost | undefined;
   return [
+    {
+      title: "Find QEMU and its firmware",
+      async run({ note }) {
+        host = await findQemu(settings.ARCH, settings.FIRMWARE);
+        if (host.accelerator === "tcg") {
+          note(
+            "There is no hardware acceleration here (KVM): QEMU emulates the CPU, and the build takes hours",
+          );
+        }
+      },
+    },
     {
       title: "Make room for the image",
       async run({ confirm }) {
@@ -32,7 +45,7 @@ export function qemuSteps(build: Build, done: (file: string) => void): Step[] {
       partial: `in ${relative(root, output)}; the next build offers to remove it`,
       lastPhase: "Write the qcow2",
       variables: () => {
-        const { binary, accelerator, machine, cpu, efi } = findQemu(settings.ARCH, settings.FIRMWARE);
+        const { binary, accelerator, machine, cpu, efi } = known(host);
         return {
           output_directory: output,
           // The guest reaches it through QEMU's own network; nobody else is to read the build password.

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { TaskError } from "../../lib/errors.ts";
 import { parsePackerLine } from "../../lib/packer/events.ts";
-import { buildPhases } from "../../lib/packer/index.ts";
+import { buildPhases, findQemu } from "../../lib/packer/index.ts";
 import { BuildProgress } from "../../lib/packer/phases.ts";
 import { doubtsAbout, inNetwork } from "../../lib/packer/way-back.ts";
 import { ROOT } from "../../lib/task/index.ts";
@@ -108,4 +109,12 @@ test("the phases are the provisioners of the HCL, in its order", () => {
     IMAGE_STEPS.map(({ name }) => name),
     [...list.matchAll(/"([^"]+)"/g)].map(([, name]) => name).concat("verify"),
   );
+});
+
+test("what QEMU cannot do is refused with what to do instead", async () => {
+  await assert.rejects(findQemu("arm64", "bios"), (error: unknown) => {
+    assert.ok(error instanceof TaskError);
+    assert.equal(error.what, "There is no BIOS for arm64");
+    return true;
+  });
 });

@@ -168,3 +168,9 @@ describe("renovate.json", () => {
     assert.equal(found?.registryUrl, pins.charts.phpipam.repository);
   });
 });
+
+test("no document has a place that was to be filled in", () => {
+  for (const path of ["README.md", "packer/README.md", "terraform/README.md"]) {
+    assert.doesNotMatch(read(path), /@[A-Z][A-Z_]+@/, path);
+  }
+});
