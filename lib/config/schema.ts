@@ -250,6 +250,22 @@ const SETTINGS = {
     pkrVar: "firmware",
     parse: parse.oneOf("uefi", "bios"),
   }),
+  IMAGE_AUTOMATIC_UPDATES: setting({
+    group: BUILD,
+    about: "whether the image's VMs install security updates by themselves",
+    example: "true",
+    fallback: "false",
+    pkrVar: "automatic_updates",
+    parse: parse.flag,
+  }),
+  IMAGE_OSCAP: setting({
+    group: BUILD,
+    about: "whether the OpenSCAP stub of hardening-oscap.sh runs; its header says how to extend it",
+    example: "true",
+    fallback: "false",
+    pkrVar: "oscap",
+    parse: parse.flag,
+  }),
   KICKSTART_DELIVERY: setting({
     group: BUILD,
     about: "how the installer gets its kickstart: http from this machine, or cd where it cannot reach us",

@@ -123,7 +123,13 @@ describe("before an image is built on the node", () => {
           "ALMA_ISO_URL",
         ] as const),
         ...(["ALMA_ISO_CHECKSUM", "FIRMWARE", "KICKSTART_DELIVERY", "BUILD_HTTP_ADDRESS"] as const),
-        ...(["BUILD_IP", "BUILD_GATEWAY", "BUILD_NAMESERVER"] as const),
+        ...([
+          "BUILD_IP",
+          "BUILD_GATEWAY",
+          "BUILD_NAMESERVER",
+          "IMAGE_AUTOMATIC_UPDATES",
+          "IMAGE_OSCAP",
+        ] as const),
       ],
       sources,
     );

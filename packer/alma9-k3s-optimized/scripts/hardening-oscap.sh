@@ -2,7 +2,7 @@
 # Security hardening: a baseline that is always applied, and a STUB for OpenSCAP that can be switched on.
 #
 # How to enable the stub:
-#   build with the Packer variable oscap=true (PKR_VAR_oscap=true), which sets OSCAP=true here. It installs the scanner and
+#   build with IMAGE_OSCAP=true (the Packer variable oscap), which sets OSCAP=true here. It installs the scanner and
 #   AlmaLinux' rules, evaluates the profile OSCAP_PROFILE and prints how many rules passed and failed. It changes nothing.
 # How to extend it:
 #   - another profile: set OSCAP_PROFILE, one of those that `oscap info CONTENT` lists (cis, stig, ospp …)
