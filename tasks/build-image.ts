@@ -7,7 +7,7 @@ import { qemuSteps } from "./image-build/in-qemu.ts";
 import { NODE_REQUIRES, NODE_USES, proxmoxSteps } from "./image-build/on-node.ts";
 import { type Build, IMAGE_USES, type ImageSettings } from "./image-build/packer.ts";
 import { templateOf } from "./tf-init.ts";
-import { uploadSteps } from "./upload-image.ts";
+import { upload } from "./upload-image.ts";
 
 /** Settings of the node that a local image is uploaded to. */
 const UPLOAD_USES = [
@@ -66,29 +66,13 @@ const command = defineCommand({
       }),
     );
     if (target === undefined || shell === undefined) return context.result(file, { file });
-    let metadata: ImageMetadata | undefined;
-    try {
-      await context.steps(
-        uploadSteps(
-          {
-            file,
-            name,
-            k3sVersion: settings.K3S_VERSION,
-            storage: target.PM_STORAGE,
-            bridge: target.PM_BRIDGE,
-          },
-          {
-            shell,
-            done: (made) => {
-              metadata = made;
-            },
-          },
-        ),
-      );
-    } finally {
-      await shell.close();
-    }
-    context.result(name, { template: name, metadata });
+    await upload(context, shell, {
+      file,
+      name,
+      k3sVersion: settings.K3S_VERSION,
+      storage: target.PM_STORAGE,
+      bridge: target.PM_BRIDGE,
+    });
   },
 });
 

@@ -33,7 +33,7 @@ import {
   type TemplatePlan,
   UPLOAD_FOLDER,
 } from "../lib/proxmox/index.ts";
-import { defineCommand, main, type Step } from "../lib/task/index.ts";
+import { defineCommand, main, type Step, type TaskContext } from "../lib/task/index.ts";
 
 /** What is to become a template. */
 export interface UploadRequest {
@@ -199,6 +199,24 @@ export function uploadSteps(request: UploadRequest, { shell, done }: UploadDeps)
   ];
 }
 
+/** Run the upload as the end of a command: its result is the template's name. */
+export async function upload(
+  context: Pick<TaskContext, "steps" | "result">,
+  shell: NodeShell,
+  request: UploadRequest,
+): Promise<void> {
+  let metadata: ImageMetadata | undefined;
+  const done = (made: ImageMetadata): void => {
+    metadata = made;
+  };
+  try {
+    await context.steps(uploadSteps(request, { shell, done }));
+  } finally {
+    await shell.close();
+  }
+  context.result(request.name, { template: request.name, metadata });
+}
+
 const command = defineCommand({
   name: "upload-image",
   summary: "Make a Proxmox template of a qcow2 image, over SSH; prints the template's name",
@@ -221,29 +239,13 @@ const command = defineCommand({
     const [file = "", name = ""] = context.args;
     const shell = shellFrom(settings);
     shell.demandHost();
-    let metadata: ImageMetadata | undefined;
-    try {
-      await context.steps(
-        uploadSteps(
-          {
-            file: resolve(file),
-            name,
-            storage: settings.PM_STORAGE,
-            bridge: settings.PM_BRIDGE,
-            k3sVersion: settings.K3S_VERSION,
-          },
-          {
-            shell,
-            done: (made) => {
-              metadata = made;
-            },
-          },
-        ),
-      );
-    } finally {
-      await shell.close();
-    }
-    context.result(name, { template: name, metadata });
+    await upload(context, shell, {
+      file: resolve(file),
+      name,
+      storage: settings.PM_STORAGE,
+      bridge: settings.PM_BRIDGE,
+      k3sVersion: settings.K3S_VERSION,
+    });
   },
 });
 

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import { TaskError } from "../errors.ts";
 import type { Architecture } from "../image-name.ts";
 import { run } from "../process.ts";
+import { which } from "../which.ts";
 
 /** How QEMU is to be run for a build. */
 export interface QemuHost {
@@ -57,7 +57,7 @@ export async function findQemu(arch: Architecture, firmware: "uefi" | "bios"): P
       todo: ["Leave FIRMWARE out, or set it to uefi"],
     });
   }
-  const binary = onPath(PROGRAM[arch]);
+  const binary = await which(PROGRAM[arch]);
   const efi = FIRMWARE[arch].find(([code, vars]) => existsSync(code) && existsSync(vars));
   if (binary === undefined || (firmware === "uefi" && efi === undefined)) {
     throw new TaskError({
@@ -99,12 +99,4 @@ async function acceleratorFor(
     () => false,
   );
   return works ? accelerator : "tcg";
-}
-
-function onPath(program: string): string | undefined {
-  return (process.env.PATH ?? "")
-    .split(delimiter)
-    .filter((folder) => folder !== "")
-    .map((folder) => join(folder, program))
-    .find((path) => existsSync(path));
 }

@@ -1,5 +1,6 @@
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { TaskError } from "../errors.ts";
+import { freePorts } from "../free-ports.ts";
 import { pollUntil } from "../poll.ts";
 import { CommandError, type RunResult, start } from "../process.ts";
 import type { NodeShell } from "./ssh.ts";
@@ -20,7 +21,7 @@ const PORT_ATTEMPTS = 3;
  */
 export async function openTunnel(shell: NodeShell, signal: AbortSignal): Promise<Tunnel> {
   for (let attempt = 1; ; attempt += 1) {
-    const port = await freePort();
+    const [port = 0] = await freePorts(1);
     try {
       return await listen(shell, port, signal);
     } catch (error) {
@@ -91,16 +92,5 @@ async function answers(port: number): Promise<boolean> {
       resolve(true);
     });
     socket.once("error", () => resolve(false));
-  });
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
   });
 }

@@ -1,6 +1,7 @@
-import { access, constants, open, realpath, stat } from "node:fs/promises";
-import { basename, delimiter, join } from "node:path";
+import { open, realpath, stat } from "node:fs/promises";
+import { basename } from "node:path";
 import { childEnv, run } from "../process.ts";
+import { which } from "../which.ts";
 import { addRecord, readRecords } from "./records.ts";
 import { formatVersion, type Recipe, type Tool, type ToolName, versionIn } from "./tool.ts";
 
@@ -18,20 +19,6 @@ export async function findOnPath(name: ToolName, recipe: Recipe, memory: string)
   const version = versionIn(answer);
   if (version === undefined || !onPath.fits(version)) return undefined;
   return { name, version: formatVersion(version), path, source: "path" };
-}
-
-async function which(program: string): Promise<string | undefined> {
-  for (const folder of (process.env.PATH ?? "").split(delimiter)) {
-    if (folder === "") continue;
-    const path = join(folder, program);
-    try {
-      await access(path, constants.X_OK);
-      if ((await stat(path)).isFile()) return path;
-    } catch {
-      // Not here.
-    }
-  }
-  return undefined;
 }
 
 async function versionOf(path: string, args: readonly string[], memory: string): Promise<string> {

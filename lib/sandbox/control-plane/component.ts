@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { processIdentity } from "../../lock.ts";
 import { childEnv } from "../../process.ts";
@@ -82,26 +81,4 @@ export class Component {
   get #pidFile(): string {
     return join(this.#dir, `${this.name}.pid`);
   }
-}
-
-/**
- * Ports on loopback that nobody uses. Somebody else could take one before it is used; the program then ends with an
- * error that says so.
- */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            resolve(typeof address === "object" && address !== null ? address.port : 0);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

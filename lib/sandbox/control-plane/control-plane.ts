@@ -1,9 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePorts } from "../../free-ports.ts";
 import { writeFileAtomic } from "../world/index.ts";
 import { KubernetesClient } from "./api-client.ts";
-import { Component, freePorts } from "./component.ts";
+import { Component } from "./component.ts";
 import { kubeconfigFor } from "./kubeconfig.ts";
 import { LocalPathProvisioner } from "./local-path.ts";
 import { type ClusterNode, localPath, nodeObject, RUNNING } from "./objects.ts";
