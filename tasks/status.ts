@@ -8,7 +8,7 @@ import {
   type KubernetesNode,
   kubernetesNodes,
 } from "../lib/k8s/index.ts";
-import { apiFrom, findTemplate, listVms, shellFrom, type VmSummary } from "../lib/proxmox/index.ts";
+import { apiFrom, listVms, shellFrom, type VmSummary } from "../lib/proxmox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
 import { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, templateOf } from "./tf-init.ts";
@@ -40,11 +40,10 @@ export function statusSteps(settings: StatusSettings, cluster: ClusterSession, s
           title: "Template and VMs",
           run: async ({ signal }) => {
             try {
-              status.template = (await findTemplate(api, name, signal)) ?? `there is no ${name}`;
+              const all = await listVms(api, signal);
+              status.template = all.find((vm) => vm.template && vm.name === name) ?? `there is no ${name}`;
               // A node may have many VMs: those that the module made carry its tag.
-              status.vms = (await listVms(api, signal)).filter(
-                ({ template, tags }) => !template && tags.includes("homelab"),
-              );
+              status.vms = all.filter(({ template, tags }) => !template && tags.includes("homelab"));
             } catch (error) {
               status.template = status.vms = unknown(error, signal);
             } finally {
