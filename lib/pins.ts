@@ -31,9 +31,15 @@ export const pins = {
   },
   // renovate: datasource=github-releases depName=goss-org/goss
   goss: "0.4.9",
+  // renovate: datasource=github-releases depName=yannh/kubeconform
+  kubeconform: "0.8.0",
+  // renovate: datasource=github-releases depName=terraform-linters/tflint
+  tflint: "0.64.0",
   argocd: {
     // renovate: datasource=github-releases depName=argoproj/argo-cd
     version: "3.5.7",
+    /** The newest whose programs build from the Go module proxy: what a machine without the release runs in the sandbox. */
+    programsFromSource: "3.2.6",
     /** sha256 of manifests/install.yaml; renew it together with the version. */
     manifestsSha256: "09bfbb9041b4a8503c6e4fa22cf41c403fa62be17526de353648a4551f5beb77",
   },

@@ -152,6 +152,68 @@ export const RECIPES: Readonly<Record<ToolName, Recipe>> = {
       coldSeconds: 105,
     },
   },
+  kubeconform: {
+    version: pins.kubeconform,
+    about: "checks Kubernetes manifests against their schemas",
+    onPath: {
+      program: "kubeconform",
+      args: ["-v"],
+      fits: ({ major, minor }: Version) => major === 0 && minor >= 6,
+      fitting: "0.6 or newer",
+    },
+    release: ({ os, arch }) =>
+      onGithub("yannh/kubeconform", `v${pins.kubeconform}`, {
+        file: `kubeconform-${os}-${arch}.tar.gz`,
+        checksums: "CHECKSUMS",
+        member: "kubeconform",
+      }),
+    build: {
+      module: "github.com/yannh/kubeconform",
+      version: `v${pins.kubeconform}`,
+      from: { package: "./cmd/kubeconform" },
+      variables: { "main.version": `v${pins.kubeconform}` },
+      coldSeconds: 5,
+    },
+  },
+  tflint: {
+    version: pins.tflint,
+    about: "lints OpenTofu's files",
+    onPath: {
+      program: "tflint",
+      args: ["--version"],
+      fits: ({ major, minor }: Version) => major === 0 && minor >= 50,
+      fitting: "0.50 or newer",
+    },
+    release: ({ os, arch }) =>
+      onGithub("terraform-linters/tflint", `v${pins.tflint}`, {
+        file: `tflint_${os}_${arch}.zip`,
+        checksums: "checksums.txt",
+        member: "tflint",
+      }),
+    build: {
+      module: "github.com/terraform-linters/tflint",
+      version: `v${pins.tflint}`,
+      from: { package: "." },
+      coldSeconds: 95,
+    },
+  },
+  argocd: {
+    version: pins.argocd.version,
+    about: "Argo CD's own controllers, for the sandbox",
+    os: "linux",
+    release: ({ os, arch }) =>
+      onGithub("argoproj/argo-cd", `v${pins.argocd.version}`, {
+        file: `argocd-${os}-${arch}`,
+        checksums: "cli_checksums.txt",
+      }),
+    build: {
+      module: "github.com/argoproj/argo-cd/v3",
+      version: `v${pins.argocd.programsFromSource}`,
+      from: { package: "./cmd" },
+      variables: { "github.com/argoproj/argo-cd/v3/common.version": pins.argocd.programsFromSource },
+      coldSeconds: 340,
+    },
+  },
   packer: {
     version: pins.packer,
     about: "builds the image",

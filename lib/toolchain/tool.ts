@@ -24,9 +24,12 @@ export const TOOL_NAMES = [
   "kube-controller-manager",
   "kube-scheduler",
   "kwok",
+  "kubeconform",
+  "tflint",
   "packer",
   "packer-plugin-qemu",
   "goss",
+  "argocd",
   // The last: it alone cannot be built, and whoever gets everything should have had the others before that shows.
   "packer-plugin-proxmox",
 ] as const;
@@ -36,6 +39,9 @@ export type ToolName = (typeof TOOL_NAMES)[number];
 export const TOOL_GROUPS = {
   deploy: ["tofu", "provider-proxmox", "kubectl", "kustomize", "helm", "argocd-manifests"],
   sandbox: ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"],
+  /** What makes the sandbox's Argo CD sync: without it Applications are accepted, and nobody looks at them. */
+  gitops: ["argocd"],
+  lint: ["kubeconform", "tflint"],
   /** Proxmox's plugin stands apart: it is needed for building on a node alone, and cannot be built. */
   image: ["packer", "packer-plugin-qemu", "goss"],
   "image-proxmox": ["packer", "packer-plugin-proxmox", "goss"],

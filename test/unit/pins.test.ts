@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { ROOT } from "../../lib/task/index.ts";
 import { pins } from "../../lib/toolchain/index.ts";
 import { RECIPES } from "../../lib/toolchain/recipes.ts";
-import { TOOL_NAMES } from "../../lib/toolchain/tool.ts";
+import { TOOL_NAMES, type ToolName } from "../../lib/toolchain/tool.ts";
 
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 const source = read("lib/pins.ts");
@@ -41,13 +41,13 @@ describe("the pinned versions", () => {
     for (const name of TOOL_NAMES) {
       const { version, build, release } = RECIPES[name];
       assert.ok(all.has(version), name);
-      // The Go module proxy has an older one of this plugin, and none that would do of Proxmox's.
-      const builds =
-        name === "packer-plugin-qemu"
-          ? pins.packerPlugins.qemuFromSource
-          : name === "packer-plugin-proxmox"
-            ? undefined
-            : version;
+      // The Go module proxy has older ones of these, and no plugin for Proxmox that would do.
+      const others: Partial<Record<ToolName, string | undefined>> = {
+        "packer-plugin-qemu": pins.packerPlugins.qemuFromSource,
+        "packer-plugin-proxmox": undefined,
+        argocd: pins.argocd.programsFromSource,
+      };
+      const builds = name in others ? others[name] : version;
       assert.equal(build?.version, builds && `v${builds}`, name);
       assert.ok(release({ os: "linux", arch: "amd64" })?.url.includes(version) ?? true, name);
     }
@@ -123,7 +123,7 @@ describe("renovate.json", () => {
   test("finds every version but AlmaLinux's, which is a decision, and what the module proxy has", () => {
     const found = findings("lib/pins.ts").map(({ currentValue }) => currentValue);
     const all = versions(pins).filter(
-      ([path]) => path !== "almaLinux.major" && path !== "packerPlugins.qemuFromSource",
+      ([path]) => path !== "almaLinux.major" && !/FromSource$/.test(path),
     );
     assert.deepEqual(
       found,
