@@ -122,9 +122,7 @@ describe("renovate.json", () => {
 
   test("finds every version but AlmaLinux's, which is a decision, and what the module proxy has", () => {
     const found = findings("lib/pins.ts").map(({ currentValue }) => currentValue);
-    const all = versions(pins).filter(
-      ([path]) => path !== "almaLinux.major" && !/FromSource$/.test(path),
-    );
+    const all = versions(pins).filter(([path]) => path !== "almaLinux.major" && !/FromSource$/.test(path));
     assert.deepEqual(
       found,
       all.map(([, version]) => version),
