@@ -1,4 +1,5 @@
 import { childEnv } from "../process.ts";
+import { registerSecret } from "../secrets.ts";
 
 /** What a child needs besides the inherited environment. */
 export interface TofuEnvironment {
@@ -17,9 +18,18 @@ export interface TofuEnvironment {
   readonly temporaryDir?: string;
 }
 
+/** How people prove who they are to an http backend: these have no other place but files. They name no other state. */
+const BACKEND_CREDENTIALS = [
+  "TF_HTTP_USERNAME",
+  "TF_HTTP_PASSWORD",
+  "TF_HTTP_CLIENT_CA_CERTIFICATE_PEM",
+  "TF_HTTP_CLIENT_CERTIFICATE_PEM",
+  "TF_HTTP_CLIENT_PRIVATE_KEY_PEM",
+] as const;
+
 /**
  * The environment for tofu and its providers: the inherited one without anything that steers them (TF_*, TOFU_*,
- * PROXMOX_VE_*), and what we set ourselves.
+ * PROXMOX_VE_*), and what we set ourselves. The credentials of an http backend come through.
  */
 export function tofuEnv(options: TofuEnvironment): NodeJS.ProcessEnv {
   const { cliConfigFile, secrets, trustFile, dataDir, temporaryDir } = options;
@@ -38,6 +48,10 @@ export function tofuEnv(options: TofuEnvironment): NodeJS.ProcessEnv {
   for (const name of Object.keys(env)) {
     if (name.startsWith("PROXMOX_VE_")) delete env[name];
   }
+  for (const name of BACKEND_CREDENTIALS) {
+    if (process.env[name] !== undefined) env[name] = process.env[name];
+  }
+  registerSecret(process.env.TF_HTTP_PASSWORD);
   for (const [name, value] of Object.entries(secrets ?? {})) env[`TF_VAR_${name}`] = value;
   return env;
 }
