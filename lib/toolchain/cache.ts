@@ -10,7 +10,7 @@ import type { Platform, Recipe, Tool, ToolName } from "./tool.ts";
 /** What lies beside an installed program. */
 const cardSchema = v.object({
   version: v.string(),
-  source: v.picklist(["download", "build"]),
+  source: v.picklist(["download", "build", "pip"]),
   file: v.string(),
 });
 type Card = v.InferOutput<typeof cardSchema>;
@@ -50,7 +50,9 @@ export class ToolCache {
     const card = readCard(join(folder, "tool.json"));
     if (card === undefined) return undefined;
     const path = join(folder, card.file);
-    return existsSync(path) ? { name, version: card.version, path, source: card.source } : undefined;
+    // A Python that was updated or removed takes the programs with it that were installed for it.
+    const runs = card.source !== "pip" || existsSync(join(folder, "bin", "python3"));
+    return existsSync(path) && runs ? { name, version: card.version, path, source: card.source } : undefined;
   }
 
   /**
@@ -76,6 +78,27 @@ export class ToolCache {
     await mkdir(join(folder, ".."), { recursive: true });
     await rename(staged, folder);
     return { name, version: card.version, path: join(folder, card.file), source: made.source };
+  }
+
+  /**
+   * Make a tool where it will stay, for what cannot be moved: it counts once its card is there.
+   * @param make fills the folder and returns the program's path in it
+   */
+  async installInPlace(
+    name: ToolName,
+    { version }: Recipe,
+    platform: Platform,
+    make: (folder: string) => Promise<string>,
+  ): Promise<Tool> {
+    const folder = this.#folder(name, version, platform);
+    await removeTree(folder);
+    await mkdir(folder, { recursive: true });
+    const file = await make(folder);
+    const card: Card = { version, source: "pip", file };
+    const draft = join(folder, "tool.json.new");
+    await writeFile(draft, `${JSON.stringify(card, undefined, 2)}\n`);
+    await rename(draft, join(folder, "tool.json"));
+    return { name, version, path: join(folder, file), source: "pip" };
   }
 
   /**

@@ -7,6 +7,7 @@ import { build, NEEDED_GO } from "./build.ts";
 import { ToolCache } from "./cache.ts";
 import { download } from "./download.ts";
 import { findOnPath } from "./on-path.ts";
+import { installPackages } from "./python.ts";
 import { RECIPES } from "./recipes.ts";
 import {
   currentPlatform,
@@ -94,8 +95,19 @@ async function get(name: ToolName, cache: ToolCache, options: EnsureOptions): Pr
         reasons.push(`Download: ${messageOf(error)}`);
       }
     }
+    const { python } = recipe;
+    if (python !== undefined && allowed("pip")) {
+      try {
+        return await cache.installInPlace(name, recipe, platform, (folder) =>
+          installPackages(python, { folder, signal, onProgress }),
+        );
+      } catch (error) {
+        signal?.throwIfAborted();
+        reasons.push(`Python package: ${messageOf(error)}`);
+      }
+    }
     if (recipe.build === undefined) {
-      reasons.push("Build: it cannot be built, there is only the release");
+      if (python === undefined) reasons.push("Build: it cannot be built, there is only the release");
     } else if (allowed("build")) {
       try {
         const file = await build(recipe.build, {
@@ -134,7 +146,7 @@ function programOf(name: ToolName, recipe: Recipe): string {
   return name === "provider-proxmox" ? `terraform-provider-proxmox_v${recipe.version}` : name;
 }
 
-/** HOMELAB_TOOLS limits where tools may come from: a comma-separated list of path, download, build. */
+/** HOMELAB_TOOLS limits where tools may come from: a comma-separated list of path, download, build, pip. */
 function allowed(source: ToolSource): boolean {
   const limit = process.env.HOMELAB_TOOLS?.trim();
   return !limit || limit.split(",").some((word) => word.trim() === source);
@@ -146,16 +158,20 @@ function notToBeHad(
   { os, arch }: Platform,
   reasons: readonly string[],
 ): TaskError {
-  const { onPath, version, build } = recipe;
+  const { onPath, version, build, python } = recipe;
   const reachable = "Or let this machine reach the release's host";
+  const otherwise =
+    build === undefined
+      ? `${reachable}: it cannot be built`
+      : `${reachable}, or install Go ${NEEDED_GO.major}.${NEEDED_GO.minor} so that it can be built`;
   return new TaskError({
     what: `${name} ${version} (${recipe.about}) is not to be had for ${os}/${arch}`,
-    why: reasons.join("\n") || "Neither PATH, download nor build is allowed to give it (HOMELAB_TOOLS)",
+    why: reasons.join("\n") || "Neither PATH, download, pip nor build is allowed to give it (HOMELAB_TOOLS)",
     todo: [
       ...(onPath ? [`Install it yourself: any ${onPath.program} ${onPath.fitting} on PATH is taken`] : []),
-      build === undefined
-        ? `${reachable}: it cannot be built`
-        : `${reachable}, or install Go ${NEEDED_GO.major}.${NEEDED_GO.minor} so that it can be built`,
+      python === undefined
+        ? otherwise
+        : "Or install Python 3 with its venv module (Debian: python3-venv) and let pip reach a package index",
       "$ npm run setup",
     ],
   });

