@@ -7,11 +7,13 @@ export interface Transferred {
   readonly total?: number | undefined;
   /** Seconds since it began. */
   readonly seconds: number;
+  /** Bytes that were there when it began: they say nothing of its rate. */
+  readonly since?: number;
 }
 
 /** "412 MiB of 2.0 GiB · 20 % · 103 MiB/s · 16 s left". */
-export function transferLine({ bytes, total, seconds }: Transferred): string {
-  const rate = seconds > 0 ? bytes / seconds : 0;
+export function transferLine({ bytes, total, seconds, since = 0 }: Transferred): string {
+  const rate = seconds > 0 ? (bytes - since) / seconds : 0;
   const parts = [total === undefined ? formatBytes(bytes) : `${formatBytes(bytes)} of ${formatBytes(total)}`];
   if (total !== undefined && total > 0) parts.push(`${Math.floor((bytes / total) * 100)} %`);
   if (seconds >= 0.5) parts.push(`${formatBytes(rate)}/s`);

@@ -142,6 +142,7 @@ function control(
     },
     note: (line) => (drawn ?? reporter).note(redact(line)),
     undo: (description, action) => scope.add(description, action),
+    stays: (describe) => scope.addStaying(describe),
     ...asking,
   };
 }

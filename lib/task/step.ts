@@ -11,6 +11,12 @@ export interface StepControl {
    */
   undo(description: string, action: () => Promise<void>): void;
   /**
+   * Register what stays on purpose when this or a later step fails or is interrupted, because running the task again goes
+   * on from it.
+   * @param describe a sentence: what it is, where it is, how it is removed; must not fail
+   */
+  stays(describe: () => Promise<string>): void;
+  /**
    * Ask a yes-or-no question; true without asking when --yes was given.
    * @throws {UsageError} without a terminal and without --yes
    */

@@ -1,13 +1,11 @@
 import { messageOf } from "../errors.ts";
 
-interface Undo {
-  readonly description: string;
-  readonly action: () => Promise<void>;
-}
+/** What is done when the list fails: the line that tells of it. */
+type Unwinding = () => Promise<string>;
 
 /** What a list of steps has made so far, and the list around it. */
 export class UndoScope {
-  readonly #undos: Undo[] = [];
+  readonly #unwindings: Unwinding[] = [];
   readonly #parent: UndoScope | undefined;
 
   constructor(parent?: UndoScope) {
@@ -15,12 +13,24 @@ export class UndoScope {
   }
 
   add(description: string, action: () => Promise<void>): void {
-    this.#undos.push({ description, action });
+    this.#unwindings.push(async () => {
+      try {
+        await action();
+        return `Rolled back: ${description}`;
+      } catch (error) {
+        return `Left behind (not "${description}"): ${messageOf(error)}`;
+      }
+    });
+  }
+
+  /** Something stays on purpose; `describe` says what. */
+  addStaying(describe: () => Promise<string>): void {
+    this.#unwindings.push(describe);
   }
 
   /** The list has ended well: what it made stays. */
   keep(): void {
-    this.#undos.length = 0;
+    this.#unwindings.length = 0;
   }
 
   /**
@@ -29,13 +39,8 @@ export class UndoScope {
    */
   async unwind(): Promise<string[]> {
     const lines: string[] = [];
-    for (let undo = this.#undos.pop(); undo !== undefined; undo = this.#undos.pop()) {
-      try {
-        await undo.action();
-        lines.push(`Rolled back: ${undo.description}`);
-      } catch (error) {
-        lines.push(`Left behind (not "${undo.description}"): ${messageOf(error)}`);
-      }
+    for (let unwind = this.#unwindings.pop(); unwind !== undefined; unwind = this.#unwindings.pop()) {
+      lines.push(await unwind());
     }
     return [...lines, ...((await this.#parent?.unwind()) ?? [])];
   }

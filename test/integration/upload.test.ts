@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import {
   appendFileSync,
@@ -24,11 +25,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { InterruptedError, TaskError, UsageError } from "../../lib/errors.ts";
 import { CommandError, type RunOptions, type RunResult } from "../../lib/process.ts";
 import {
+  bytesAfter,
   createSparseQcow2,
+  demandArrived,
   type ImageMetadata,
   NodeShell,
   parseNotes,
+  readContent,
   type SshTarget,
+  send,
+  UPLOAD_FOLDER,
+  uploadPath,
 } from "../../lib/proxmox/index.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
@@ -55,6 +62,7 @@ before(async () => {
   pve = new PveApi(sandbox.endpoints);
   // What was there before, and must be there afterwards.
   await pve.createVm(100, "somebody-elses");
+  mkdirSync(onNode(), { recursive: true });
   writeFileSync(onNode(BEFORE), "not ours");
 });
 
@@ -66,7 +74,12 @@ after(async () => {
 });
 
 function onNode(file = ""): string {
-  return join(dir, "sandbox", "rootfs", "var", "tmp", file);
+  return join(dir, "sandbox", "rootfs", UPLOAD_FOLDER, file);
+}
+
+/** What has arrived of images, apart from marks and locks. */
+function remainders(name: string): string[] {
+  return readdirSync(onNode()).filter((file) => file.startsWith(`${name}-`) && file.endsWith(".qcow2"));
 }
 
 let releases = 0;
@@ -82,6 +95,11 @@ async function image(file = `image-${releases}.qcow2`): Promise<string> {
   await createSparseQcow2(path, GIB);
   appendFileSync(path, `the image ${path}`);
   return path;
+}
+
+/** Put data at an image's end that neither compress nor are zeros: its unused tail. */
+function appendData(file: string, mebibytes: number): void {
+  appendFileSync(file, randomBytes(mebibytes * 1024 ** 2));
 }
 
 function target(): SshTarget {
@@ -168,7 +186,9 @@ async function world(): Promise<unknown> {
   const disks = readdirSync(join(dir, "sandbox", "rootfs", "var", "lib", "vmdata", "images"), {
     recursive: true,
   });
-  return { configs: configs.sort(), transferred: readdirSync(onNode()).sort(), disks: disks.sort() };
+  // What was sent stays on purpose; the tests of resuming look at that.
+  const transferred = readdirSync(onNode()).filter((file) => !/^alma9-.*\.qcow2(\.run)?$/.test(file));
+  return { configs: configs.sort(), transferred: transferred.sort(), disks: disks.sort() };
 }
 
 /** An action that must leave the node as it was. */
@@ -336,40 +356,65 @@ describe("upload-image", () => {
     );
   });
 
-  for (const [when, isNow] of [
-    [
-      "while the image is sent",
-      async () => {
-        for (;;) {
-          const sent = readdirSync(onNode()).find((name) => name !== BEFORE);
-          if (sent !== undefined && statSync(onNode(sent)).size > 0) return;
-          await sleep(5);
-        }
-      },
-    ],
-    ["when the VM is there", undefined],
-  ] as const) {
-    test(`Ctrl-C ${when} removes what was made, and only that`, async () => {
-      const large = await image(`large-${isNow === undefined}.qcow2`);
-      // As long as it takes to be interrupted; it takes no space here.
-      truncateSync(large, isNow === undefined ? 8 * 1024 ** 2 : 768 * 1024 ** 2);
-      const { code, stdout, stderr } = await unchanged(
-        async () =>
-          await command([large, freshName()], (child, said) => {
-            const due = isNow === undefined ? /✔ Create the VM/ : /✔ Check the node/;
-            if (!due.test(said) || child.killed) return;
-            if (isNow === undefined) child.kill("SIGINT");
-            else void isNow().then(() => child.kill("SIGINT"));
-          }),
-      );
-      assert.equal(code, 130, stderr);
-      assert.equal(stdout, "");
-      assert.match(stderr, /✖ Interrupted/);
-      assert.match(stderr, /Rolled back: \/var\/tmp\/homelab-\S+ removed from the node/);
-      if (isNow === undefined) assert.match(stderr, /Rolled back: VM \d+ removed/);
-      assert.equal(existsSync(`${large}.json`), false);
-    });
-  }
+  test("Ctrl-C while the image is sent leaves what has arrived, says so, and the next run goes on from it", async () => {
+    const large = await image("large.qcow2");
+    appendData(large, 24);
+    const name = freshName();
+    const { code, stdout, stderr } = await unchanged(
+      async () =>
+        await command([large, name, "--limit", "8M"], (child, said) => {
+          if (!/✔ Make sure that nobody/.test(said) || child.killed) return;
+          void (async () => {
+            const arrived = (): number => {
+              const [file] = remainders(name);
+              return file === undefined ? 0 : statSync(onNode(file)).size;
+            };
+            while (arrived() < 4 * 1024 ** 2) await sleep(5);
+            child.kill("SIGINT");
+          })();
+        }),
+    );
+    assert.equal(code, 130, stderr);
+    assert.equal(stdout, "");
+    assert.match(stderr, /✖ Interrupted/);
+    const said =
+      /([\d.]+) MiB of [\d.]+ MiB lie on the node in (\S+): running this again goes on from there \(npm run leftovers removes it, or on the node: rm \S+\)/;
+    const [, arrived = "", path = ""] = said.exec(stderr) ?? assert.fail(stderr);
+    assert.ok(Number(arrived) >= 4 && Number(arrived) < 24, stderr);
+    assert.deepEqual(remainders(name), [path.split("/").at(-1)]);
+    assert.match(
+      readFileSync(`${onNode(remainders(name)[0])}.run`, "utf8"),
+      /^homelab run [0-9a-f]{8} by \S+ since /,
+    );
+    assert.equal(existsSync(`${large}.json`), false);
+
+    const again = await command([large, name]);
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stderr, /([\d.]+) MiB sent, after [\d.]+ MiB of an earlier run/);
+    assert.deepEqual(readdirSync(onNode()), [BEFORE]);
+  });
+
+  test("Ctrl-C when the VM is there removes it, and only that; the image is not sent a second time", async () => {
+    const file = await image("interrupted.qcow2");
+    const name = freshName();
+    const { code, stderr } = await unchanged(
+      async () =>
+        await command([file, name], (child, said) => {
+          if (/✔ Create the VM/.test(said) && !child.killed) child.kill("SIGINT");
+        }),
+    );
+    assert.equal(code, 130, stderr);
+    assert.match(stderr, /Rolled back: VM \d+ removed/);
+    assert.match(stderr, /lie on the node in \S+: running this again goes on from there/);
+    const { notes } = await upload({ file, name });
+    assert.match(notes.join("\n"), /It lay on the node already, nothing was sent/);
+  });
+
+  test("--limit takes a rate", async () => {
+    const { code, stderr } = await command([file, freshName(), "--limit", "fast"]);
+    assert.equal(code, 2);
+    assert.match(stderr, /--limit fast is no rate/);
+  });
 });
 
 describe("an upload is refused before anything is sent", () => {
@@ -434,8 +479,8 @@ describe("an upload is refused before anything is sent", () => {
       return words[0] === "df" ? { ...result, stdout: "Avail\n1000\n" } : result;
     });
     const { what, why } = await refused(upload({ file: await image(), name: freshName() }, { shell }));
-    assert.equal(what, "/var/tmp on the node is too full");
-    assert.match(why ?? "", /KiB are needed for the transfer, 1000 B are free/);
+    assert.equal(what, "/var/lib on the node is too full");
+    assert.match(why ?? "", /KiB are needed for the transfer to \S+, 1000 B are free/);
   });
 
   test("a machine that is no node, and a user who is not root", async () => {
@@ -498,7 +543,7 @@ describe("an upload that fails is rolled back", () => {
         shell.command = async (more, options) =>
           await command.call(
             shell,
-            more.map((word) => word.replace(/cat > .*/, "nosuch-program")),
+            more.map((word) => word.replace(/dd of.*/, "nosuch-program")),
             options,
           );
         return shell;
@@ -522,7 +567,7 @@ describe("an upload that fails is rolled back", () => {
     "an image that the node cannot read": [
       () =>
         justBefore("import-from", (words) => {
-          const [, file = ""] = /import-from=\/var\/tmp\/([^,]+)/.exec(words.join(" ")) ?? [];
+          const [, file = ""] = /import-from=\S+\/([^,/]+),/.exec(words.join(" ")) ?? [];
           writeFileSync(onNode(file), "no image at all ".repeat(100));
         }),
       "The disk was not imported",
@@ -556,12 +601,16 @@ describe("an upload that fails is rolled back", () => {
       const name = freshName();
       const file = await image();
       // More than a pipe holds: whoever writes notices that nobody reads any more.
-      truncateSync(file, 8 * 1024 ** 2);
+      appendData(file, 8);
       const error = await refused(unchanged(async () => await upload({ file, name }, { shell: shell() })));
       assert.equal(error.what, what);
       assert.match(error.why ?? "", why);
       const left = error.left.join("\n");
-      assert.match(left, /Rolled back: \/var\/tmp\/homelab-\S+ removed from the node/);
+      assert.match(left, /the lock on the node released/);
+      assert.match(
+        left,
+        what.includes("damaged") ? /\S+\.qcow2 was removed from the node/ : / the node (in \S+: running|\()/,
+      );
       assert.equal(/Rolled back: VM \d+ removed/.test(left), vm, left);
       assert.match(error.todo.join("\n"), /\$ scp [\s\S]*\$ qm create \d+ --name [\s\S]*\$ qm template \d+/);
       assert.equal(existsSync(`${file}.json`), false);
@@ -583,7 +632,7 @@ describe("an upload that fails is rolled back", () => {
     const config = await templateOf(name);
     assert.equal(config.template, 1);
     assert.match(String(config.scsi0), /size=1G/);
-    assert.deepEqual(readdirSync(onNode()), [BEFORE]);
+    assert.deepEqual(readdirSync(onNode("../../../tmp")), []);
   });
 
   test("a connection that breaks when the VM has just been made leaves no VM behind", async () => {
@@ -654,43 +703,107 @@ describe("an upload whose connection ends", () => {
     assert.match(error.left.join("\n"), /Rolled back: VM \d+ removed/);
   });
 
-  test("a connection that breaks while the image is sent: what has arrived is removed over a new one", async () => {
+  /** A way to the node whose connections end after so many bytes each, the later ones never. */
+  async function breaking(
+    limits: readonly number[],
+  ): Promise<{ shell: NodeShell; close: () => Promise<void> }> {
     const { port, configFile = "" } = target();
     const sockets: Socket[] = [];
-    let left = 2 * 1024 ** 2;
+    let connections = 0;
     const between = createServer((client) => {
+      let left = limits[connections] ?? Number.POSITIVE_INFINITY;
+      connections += 1;
       const node = connect(port, "127.0.0.1");
       sockets.push(client, node);
       for (const socket of [client, node]) socket.on("error", () => {});
       client.on("data", (bytes: Buffer) => {
         left -= bytes.length;
-        if (left > 0 || left + bytes.length <= 0) return;
+        if (left > 0) return;
         client.destroy();
-        node.destroy();
+        // What was on its way still arrives, as from a network.
+        node.end();
       });
       client.pipe(node).pipe(client);
     });
     await new Promise<void>((resolve) => between.listen(0, "127.0.0.1", resolve));
     const address = between.address();
     assert.ok(typeof address === "object" && address !== null);
-    const config = join(dir, "ssh config between");
+    const config = join(dir, `ssh config between ${address.port}`);
     writeFileSync(config, `${readFileSync(configFile, "utf8")}  HostKeyAlias [127.0.0.1]:${port}\n`);
     const shell = new NodeShell({ ...target(), port: address.port, configFile: config });
+    return {
+      shell,
+      close: async () => {
+        await shell.close();
+        for (const socket of sockets) socket.destroy();
+        await new Promise((resolve) => between.close(resolve));
+      },
+    };
+  }
+
+  test("a connection that breaks at nine tenths is made anew, and less than a ninth is sent again", async () => {
     const file = await image("broken.qcow2");
-    truncateSync(file, 16 * 1024 ** 2);
+    appendData(file, 40);
+    const { size } = statSync(file);
+    const { shell, close } = await breaking([0.9 * size]);
+    try {
+      let sent = 0;
+      const notes: string[] = [];
+      const name = freshName();
+      const content = await readContent(file, { output: () => {}, signal: new AbortController().signal });
+      await shell.runLine(`mkdir -p ${UPLOAD_FOLDER}`);
+      const remote = uploadPath(name, content.sha256);
+      ({ bytes: sent } = await send(shell, file, content, remote, {
+        output: () => {},
+        note: (line) => void notes.push(line),
+        signal: new AbortController().signal,
+      }));
+      await demandArrived(shell, remote, content.sha256, new AbortController().signal);
+      assert.equal(notes.length, 1);
+      assert.match(notes[0] ?? "", /^The connection broke and was made anew; going on at [\d.]+ MiB$/);
+      const again = sent - bytesAfter(content.extents);
+      assert.ok(again > 0 && again < 0.11 * size, `${again} of ${size} bytes were sent again`);
+      // And the whole way from there: nothing is sent.
+      const { notes: said } = await upload({ file, name });
+      assert.match(said.join("\n"), /It lay on the node already, nothing was sent/);
+    } finally {
+      await close();
+    }
+  });
+
+  test("one that never gets any further is given up, with what lies on the node", async () => {
+    const file = await image("hopeless.qcow2");
+    appendData(file, 4);
+    const { shell, close } = await breaking([600_000, ...Array.from({ length: 20 }, () => 20_000)]);
     try {
       const error = await refused(
         unchanged(async () => await upload({ file, name: freshName() }, { shell })),
       );
-      assert.equal(error.what, `SSH to root@127.0.0.1:${address.port} failed`, error.message);
+      assert.match(error.what, /^SSH to root@127\.0\.0\.1:\d+ failed$/);
       assert.match(error.why ?? "", /^The connection broke/);
       assert.match(error.todo.join("\n"), /\$ qm create/);
-      assert.match(error.left.join("\n"), /Rolled back: \/var\/tmp\/homelab-\S+ removed from the node/);
+      assert.match(error.left.join("\n"), /on the node in \S+: running this again goes on from there/);
     } finally {
-      await shell.close();
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => between.close(resolve));
+      await close();
     }
+  });
+
+  test("zeros are not sent, and arrive as zeros", async () => {
+    const file = await image("sparse.qcow2");
+    const { size } = statSync(file);
+    truncateSync(file, size - (size % 65_536) + 64 * 1024 ** 2);
+    appendData(file, 4);
+    truncateSync(file, statSync(file).size + 32 * 1024 ** 2);
+    const name = freshName();
+    const signal = new AbortController().signal;
+    const content = await readContent(file, { output: () => {}, signal });
+    const shell = new NodeShell(target());
+    shells.push(shell);
+    const remote = uploadPath(name, content.sha256);
+    const { bytes } = await send(shell, file, content, remote, { output: () => {}, signal });
+    assert.ok(bytes < 6 * 1024 ** 2, `${bytes} bytes were sent`);
+    await demandArrived(shell, remote, content.sha256, signal);
+    assert.equal(statSync(onNode(remote.split("/").at(-1))).size, content.size);
   });
 });
 
@@ -731,26 +844,42 @@ describe("uploads among others", () => {
     const both = together();
     const made = await Promise.all(uploads.map(async (one, at) => await upload(one, { shell: both[at] })));
     assert.notEqual(made[0]?.metadata?.template_id, made[1]?.metadata?.template_id);
-    for (const { name, file } of uploads)
+    for (const { name, file } of uploads) {
       assert.equal(parseNotes(String((await templateOf(name)).description))?.qcow2_path, file);
-    assert.deepEqual(readdirSync(onNode()), [BEFORE]);
+      assert.deepEqual(remainders(name), []);
+    }
   });
 
-  test("of two at once with one name, one becomes the template and the other is refused", async () => {
+  test("of two at once with one name, one becomes the template and the other is told who is at it", async () => {
     const name = freshName();
     const files = [await image("three.qcow2"), await image("four.qcow2")];
-    const both = together();
-    const results = await Promise.allSettled(
-      files.map(async (file, at) => await upload({ file, name }, { shell: both[at] })),
-    );
+    const results = await Promise.allSettled(files.map(async (file) => await upload({ file, name })));
     const lost = results.flatMap((result) =>
       result.status === "rejected" ? [result.reason as TaskError] : [],
     );
     assert.equal(lost.length, 1, JSON.stringify(results));
-    assert.equal(lost[0]?.what, `The name ${name} is taken on the node`);
-    assert.match(lost[0]?.why ?? "", /got it while we were at work/);
+    assert.equal(lost[0]?.what, `Another upload of ${name} is under way`);
+    assert.match(lost[0]?.why ?? "", /^It is homelab run [0-9a-f]{8} by \S+@\S+ since \d{4}-/);
     assert.equal((await templateOf(name)).template, 1);
-    assert.deepEqual(readdirSync(onNode()), [BEFORE]);
+    assert.deepEqual(remainders(name), []);
+  });
+
+  test("a VM of the same name that comes while we are at work is left to whoever made it", async () => {
+    const name = freshName();
+    const shell = new TroubledShell(async (words, run) => {
+      const result = await run(words);
+      // Between the check of the name and our VM, which gets the next number.
+      if (words[0] === "pvesh") await pve.createVm(302, name);
+      return words[0] === "pvesh" ? { ...result, stdout: "303\n" } : result;
+    });
+    const { what, why } = await refused(upload({ file: await image("late.qcow2"), name }, { shell }));
+    assert.equal(what, `The name ${name} is taken on the node`);
+    assert.match(why ?? "", /VM 302 got it while we were at work/);
+    assert.deepEqual(
+      (await pve.vms()).filter((vm) => vm.name === name).map(({ vmid }) => vmid),
+      [302],
+    );
+    await pve.destroy(302);
   });
 
   test("a number that somebody else got first is left to him", async () => {

@@ -1,7 +1,10 @@
 import { cloudInitWords, createWords, importWords, type TemplatePlan } from "../qm.ts";
 import { quoteWords } from "../quote.ts";
 import type { SshTarget } from "../ssh.ts";
-import { previewPlan, type TemplatePlace, UPLOAD_FOLDER } from "./place.ts";
+import { previewPlan, type TemplatePlace } from "./place.ts";
+
+/** A folder that every node has. */
+const BY_HAND_FOLDER = "/var/tmp";
 
 /**
  * The commands with which a person does the same by hand.
@@ -12,7 +15,7 @@ export function manualSteps(
   plan: TemplatePlan = previewPlan(request),
   target: SshTarget = { host: "NODE", user: "root", port: 22 },
 ): string[] {
-  const path = `${UPLOAD_FOLDER}/${request.name}.qcow2`;
+  const path = `${BY_HAND_FOLDER}/${request.name}.qcow2`;
   const byHand = { ...plan, imagePath: path, notes: `Golden image ${request.name}` };
   const { host, user, port, configFile } = target;
   const options = (flag: string): string[] => [

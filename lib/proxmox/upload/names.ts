@@ -5,22 +5,21 @@ import type { Qm, TemplatePlan } from "../qm.ts";
 
 /**
  * The template's metadata, when it is there and was made from the very same image.
- * @param hash of the image; without it every template of the name is somebody else's
+ * @param sha256 of the image; without it every template of the name is somebody else's
  * @throws {TaskError} when the name is taken by something else
  */
 export async function sameTemplate(
   qm: Qm,
   name: string,
   signal: AbortSignal,
-  hash?: () => Promise<string>,
+  sha256?: string,
 ): Promise<ImageMetadata | undefined> {
   const vms = await qm.list({ signal });
   const taken = vms.find((vm) => vm.name === name);
   if (taken === undefined) return undefined;
   const config = await qm.config(taken.vmid, { signal });
   const metadata = parseNotes(config.description ?? "");
-  if (config.template === "1" && metadata !== undefined && metadata.qcow2_sha256 === (await hash?.()))
-    return metadata;
+  if (config.template === "1" && metadata !== undefined && metadata.qcow2_sha256 === sha256) return metadata;
   const free = nextFreeName(
     name,
     vms.map((vm) => vm.name),

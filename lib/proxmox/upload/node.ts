@@ -26,20 +26,32 @@ export async function demandNode(shell: NodeShell, signal: AbortSignal): Promise
   });
 }
 
-/** @throws {TaskError} when the storage, or the folder that the image is sent to, has no room for it */
+/** Above the folder that images are sent to, and there before it is. */
+const UPLOAD_FILESYSTEM = "/var/lib";
+
+/**
+ * @param toSend bytes that are still to be sent
+ * @throws {TaskError} when the storage, or the folder that the image is sent to, has no room for it
+ */
 export async function demandRoom(
   shell: NodeShell,
   storage: string,
   image: Qcow2,
+  toSend: number,
   signal: AbortSignal,
 ): Promise<void> {
   demandSpace(await storages(shell, { signal }), storage, image.virtualSize);
-  const { stdout } = await shell.run(["df", "-B1", "--output=avail", UPLOAD_FOLDER], { signal });
+  const { stdout } = await shell.run(["df", "-B1", "--output=avail", UPLOAD_FILESYSTEM], { signal });
   const free = Number(stdout.trim().split("\n").at(-1));
-  if (free >= image.fileSize) return;
+  if (free >= toSend) return;
   throw new TaskError({
-    what: `${UPLOAD_FOLDER} on the node is too full`,
-    why: `${formatBytes(image.fileSize)} are needed for the transfer, ${formatBytes(free)} are free`,
-    todo: ["Free some space there; what is in it:", `$ ls -l ${UPLOAD_FOLDER}`],
+    what: `${UPLOAD_FILESYSTEM} on the node is too full`,
+    why: `${formatBytes(toSend)} are needed for the transfer to ${UPLOAD_FOLDER}, ${formatBytes(free)} are free`,
+    todo: [
+      "Free some space there; what earlier uploads have left:",
+      "$ npm run leftovers",
+      "What takes the space, on the node:",
+      `$ du -xh -d 2 ${UPLOAD_FILESYSTEM} | sort -h | tail`,
+    ],
   });
 }

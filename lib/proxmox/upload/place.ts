@@ -3,8 +3,16 @@ import { parseVmid, type TemplatePlan } from "../qm.ts";
 /** What the template is called, and where it goes on the node. */
 export type TemplatePlace = Pick<TemplatePlan, "name" | "storage" | "bridge">;
 
-/** Where the image lies on the node while it is imported; root's own, and not in memory as /tmp may be. */
-export const UPLOAD_FOLDER = "/var/tmp";
+/** Where images lie on the node while they are sent and imported: nobody but root may put anything there. */
+export const UPLOAD_FOLDER = "/var/lib/homelab/uploads";
+
+/**
+ * Where the image of a name lies. The name tells its content: another image never goes on where this one has stopped.
+ * @param sha256 of the image
+ */
+export function uploadPath(name: string, sha256: string): string {
+  return `${UPLOAD_FOLDER}/${name}-${sha256.slice(0, 12)}.qcow2`;
+}
 
 /** What the commands are shown with before the VM has a number. */
 export function previewPlan({ name, storage, bridge }: TemplatePlace): TemplatePlan {
@@ -13,7 +21,7 @@ export function previewPlan({ name, storage, bridge }: TemplatePlace): TemplateP
     name,
     storage,
     bridge,
-    imagePath: `${UPLOAD_FOLDER}/${name}.qcow2`,
+    imagePath: `${UPLOAD_FOLDER}/${name}-CHECKSUM.qcow2`,
     notes: "",
   };
 }

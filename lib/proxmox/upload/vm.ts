@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { TaskError } from "../../errors.ts";
+import { formatMark, runMark } from "../../run-mark.ts";
 import type { Qcow2 } from "../qcow2.ts";
 import { type Qm, type TemplatePlan, type Vmid, VmidTakenError } from "../qm.ts";
 
@@ -24,7 +25,7 @@ export async function createFree(
 ): Promise<TemplatePlan> {
   for (let attempt = 1; ; attempt += 1) {
     const vmid: Vmid = await qm.nextId({ signal });
-    const mark = `Being uploaded by homelab (${randomBytes(8).toString("hex")})`;
+    const mark = `Being uploaded (${randomBytes(8).toString("hex")}): ${formatMark(runMark())}`;
     try {
       // It is short and is not cut off: nobody would know whether there is a VM now.
       await qm.create({ ...plan, vmid }, mark);

@@ -3,11 +3,13 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { access, chmod, mkdir, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { diskTools } from "./disk-tools.ts";
 import { complain, type Process, type Program, type Programs, write } from "./program.ts";
 import { absolute, demandAccess, reasonOf } from "./shell.ts";
 
 /** The everyday programs of the node and the guests, as far as the tasks and people at the prompt need them. */
 export const builtins: Programs = {
+  ...diskTools,
   true: async () => 0,
   false: async () => 1,
   ":": async () => 0,
