@@ -8,6 +8,8 @@ export interface Failure {
   readonly todo?: readonly string[];
   /** What was left behind or rolled back, one line each. */
   readonly left?: readonly string[];
+  /** For machines: more fields of the result event. */
+  readonly data?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
 }
 
@@ -18,6 +20,7 @@ export class TaskError extends Error {
   readonly why: string | undefined;
   readonly todo: readonly string[];
   readonly left: readonly string[];
+  readonly data: Readonly<Record<string, unknown>>;
   /** 1: a step failed. */
   readonly exitCode: 1 | 2 | 130 = 1;
 
@@ -27,6 +30,7 @@ export class TaskError extends Error {
     this.why = failure.why;
     this.todo = failure.todo ?? [];
     this.left = failure.left ?? [];
+    this.data = failure.data ?? {};
   }
 
   /** The same failure with more lines about what was left behind or rolled back. */
@@ -41,8 +45,16 @@ export class TaskError extends Error {
 
   /** A copy of the same kind that says something else in part. */
   protected changed(changes: Partial<Failure>): TaskError {
-    const { what, why, todo, left, cause } = this;
-    const same = this.make({ what, ...(why === undefined ? {} : { why }), todo, left, cause, ...changes });
+    const { what, why, todo, left, data, cause } = this;
+    const same = this.make({
+      what,
+      ...(why === undefined ? {} : { why }),
+      todo,
+      left,
+      data,
+      cause,
+      ...changes,
+    });
     // Where it came from, not where it was added to.
     if (this.stack !== undefined) same.stack = this.stack;
     return same;

@@ -47,8 +47,8 @@ function withFlags(line: string, flags: readonly string[]): string {
 
 /** The same failure for machines. */
 export function failureEvent(error: unknown): Record<string, unknown> {
-  const { what, why, todo, left, exitCode } = asTaskError(error);
-  return { ok: false, exitCode, error: { what, why: why ?? null, todo, left } };
+  const { what, why, todo, left, data, exitCode } = asTaskError(error);
+  return { ...data, ok: false, exitCode, error: { what, why: why ?? null, todo, left } };
 }
 
 function asTaskError(error: unknown): TaskError {

@@ -5,6 +5,7 @@ import type { Reporter, StepEvent } from "./step.ts";
 /** How often a step's live line is repeated where it cannot be overwritten. */
 const OUTPUT_EVERY_MS = 10_000;
 
+const WARNED = "⚠";
 const SIGNS = { started: "▸", done: "✔", skipped: "↓", failed: "✖" } as const;
 
 /** For a terminal: listr2 draws the list, with the steps' notes in it. */
@@ -51,16 +52,23 @@ export class PlainReporter implements Reporter {
     this.#write = write;
   }
 
-  step({ title, depth, within, state, ms, reason }: StepEvent): void {
+  step({ title, name, depth, within, state, ms, reason, warning }: StepEvent, shown = title): void {
     this.#headings(within);
     if (state === "started") {
       this.#lastOutput = performance.now();
       return;
     }
     this.#headed.delete(pathOf([...within, title]));
+    const indent = "  ".repeat(depth);
+    if (name !== undefined) {
+      const rest = reason ?? [formatDuration(ms).padStart(6), warning ?? ""].join("  ");
+      this.#write(`${indent}${warning === undefined ? SIGNS[state] : WARNED} ${shown}  ${rest}`.trimEnd());
+      return;
+    }
     const time = ms >= 100 ? ` (${formatDuration(ms)})` : "";
+    const more = reason ?? warning;
     this.#write(
-      `${"  ".repeat(depth)}${SIGNS[state]} ${title}${reason === undefined ? "" : `: ${reason}`}${time}`,
+      `${indent}${warning === undefined ? SIGNS[state] : WARNED} ${title}${more === undefined ? "" : `: ${more}`}${time}`,
     );
   }
 

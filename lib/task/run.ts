@@ -52,22 +52,30 @@ function listrTasks(
 ): ListrTask<unknown, ListrGetRendererClassFromValue<"default" | "silent">>[] {
   const { reporter, signal } = options;
   let open = steps.length;
+  const shownOf = inColumns(steps);
   return steps.map((step) => ({
-    title: step.title,
+    title: shownOf(step),
     task: async (_context, task) => {
       const started = performance.now();
-      const drawn = reporter.drawsList ? new DrawnTitle(task, step.title) : undefined;
+      const shown = shownOf(step);
+      const drawn = reporter.drawsList ? new DrawnTitle(task, shown, step.name !== undefined) : undefined;
+      let warning: string | undefined;
       const report = (state: "started" | "done" | "skipped" | "failed", reason?: string): void => {
         const ms = state === "started" ? 0 : Math.round(performance.now() - started);
-        if (state === "done" || state === "failed") drawn?.took(ms);
-        reporter.step({
-          title: step.title,
-          depth: within.length,
-          within,
-          state,
-          ms,
-          ...(reason === undefined ? {} : { reason }),
-        });
+        if (state === "done" || state === "failed") drawn?.took(ms, warning);
+        reporter.step(
+          {
+            title: step.title,
+            ...(step.name === undefined ? {} : { name: step.name }),
+            depth: within.length,
+            within,
+            state,
+            ms,
+            ...(reason === undefined ? {} : { reason }),
+            ...(state === "done" && warning !== undefined ? { warning } : {}),
+          },
+          shown,
+        );
       };
       const closeList = (): void => {
         open -= 1;
@@ -79,11 +87,17 @@ function listrTasks(
         if (reason !== false) {
           report("skipped", reason);
           closeList();
-          task.skip(`${step.title}: ${reason}`);
+          task.skip(step.name === undefined ? `${step.title}: ${reason}` : `${shown}  ${reason}`);
           return;
         }
         report("started");
-        const substeps = await step.run(control(step, options, scope, within.length, task, drawn));
+        const warn = (words: string): void => {
+          warning = redact(words);
+        };
+        const substeps = await step.run({
+          ...control(step, options, scope, within.length, task, drawn),
+          warn,
+        });
         if (substeps === undefined || substeps.length === 0) {
           report("done");
           closeList();
@@ -131,7 +145,7 @@ function control(
   depth: number,
   task: Asker & { output: string },
   drawn: DrawnTitle | undefined,
-): StepControl {
+): Omit<StepControl, "warn"> {
   const asking = askIn(task, { yes, step: step.title, drawn: reporter.drawsList, signal });
   return {
     signal,
@@ -145,6 +159,14 @@ function control(
     stays: (describe) => scope.addStaying(describe),
     ...asking,
   };
+}
+
+/** How steps with names are shown: names and titles one below the other. */
+function inColumns(steps: readonly Step[]): (step: Step) => string {
+  const named = steps.filter(({ name }) => name !== undefined);
+  const names = Math.max(0, ...named.map(({ name = "" }) => name.length));
+  const titles = Math.max(0, ...named.map(({ title }) => title.length));
+  return ({ name, title }) => (name === undefined ? title : `${name.padEnd(names)}  ${title.padEnd(titles)}`);
 }
 
 /** One failure of several that happened side by side. */

@@ -4,6 +4,8 @@ export interface StepControl {
   output(line: string): void;
   /** Say something that stays visible: a warning, a path, what to do later. */
   note(line: string): void;
+  /** Say in a few words that the step went well, but not all is as it should be; shown beside its title. */
+  warn(words: string): void;
   /**
    * Register how to undo what the step has just made. Runs, newest first, when this or a later step of the same
    * list (or of a list around it) fails or is interrupted; forgotten once the list has ended well.
@@ -33,6 +35,8 @@ export interface StepControl {
 /** One step of a task: a title that reads as a sentence in the list, and what it does. */
 export interface Step {
   readonly title: string;
+  /** Short and stable, for steps that people choose by name: shown before the title, and the time always after it. */
+  readonly name?: string;
   /** The reason why there is nothing to do (shown beside the title), or false. */
   skip?(): Promise<string | false> | string | false;
   /** Does the work; may return further steps, which are then shown and run below this one. */
@@ -48,6 +52,7 @@ export interface Step {
 /** What happened to a step. */
 export interface StepEvent {
   readonly title: string;
+  readonly name?: string;
   /** How deep below the task's own list: 0 for its steps, 1 for theirs. */
   readonly depth: number;
   /** The titles of the steps around it, the outermost first. */
@@ -57,13 +62,16 @@ export interface StepEvent {
   readonly ms: number;
   /** Why it was skipped. */
   readonly reason?: string;
+  /** What is not as it should be, of one that is done. */
+  readonly warning?: string;
 }
 
 /** Where a run of steps is shown. */
 export interface Reporter {
   /** Whether listr2 draws the list itself (a terminal); events then need no lines of their own. */
   readonly drawsList: boolean;
-  step(event: StepEvent): void;
+  /** @param shown name and title as people see them, in columns with those beside it */
+  step(event: StepEvent, shown?: string): void;
   output(line: string, depth: number): void;
   note(line: string): void;
 }

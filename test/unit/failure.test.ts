@@ -92,3 +92,13 @@ test("commands that an error advises are about the same node and environment as 
   ]);
   assert.equal(forSameRun(error, []), error);
 });
+
+test("machines get the fields that a failure brings along, whatever is added to it later", () => {
+  const error = new TaskError({ what: "2 of 9 checks failed", data: { checks: [1, 2] } }).withLeft(["a file"]);
+  assert.deepEqual(failureEvent(error), {
+    checks: [1, 2],
+    ok: false,
+    exitCode: 1,
+    error: { what: "2 of 9 checks failed", why: null, todo: [], left: ["a file"] },
+  });
+});

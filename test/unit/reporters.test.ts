@@ -35,6 +35,32 @@ test("PlainReporter keeps steps that run side by side apart", () => {
   assert.deepEqual(lines, ["▸ Check", "  ▸ one", "    ✔ part of one", "  ✔ other", "  ✔ one", "✔ Check"]);
 });
 
+test("steps with a name have their time in a column, and what is not as it should be after it", () => {
+  const lines: string[] = [];
+  const reporter = new PlainReporter((line) => lines.push(line));
+  const step = { depth: 1, within: [], state: "done" } as const;
+  reporter.step({ ...step, title: "Files", name: "fmt", ms: 7 }, "fmt   Files    ");
+  reporter.step(
+    { ...step, title: "Settings", name: "env", ms: 1234, warning: "2 warnings" },
+    "env   Settings ",
+  );
+  reporter.step(
+    { ...step, title: "Node", name: "node", state: "skipped", ms: 0, reason: "needs it" },
+    "node  Node ",
+  );
+  reporter.step({ ...step, title: "Old", ms: 7, warning: "a warning" });
+  assert.deepEqual(lines, [
+    "  ✔ fmt   Files        7 ms",
+    "  ⚠ env   Settings    1.2 s  2 warnings",
+    "  ↓ node  Node   needs it",
+    "  ⚠ Old: a warning",
+  ]);
+  const task: { title?: string | undefined } = {};
+  const title = new DrawnTitle(task, "fmt   Files", true);
+  title.took(7, "a warning");
+  assert.match(task.title ?? "", /^fmt {3}Files {4}7 ms .*⚠ a warning/);
+});
+
 test("DrawnTitle keeps a step's notes below its title and adds the time that is worth saying", () => {
   const task: { title?: string | undefined } = {};
   const title = new DrawnTitle(task, "Plan");
