@@ -3,17 +3,24 @@ import { TaskError, UsageError } from "../lib/errors.ts";
 import { isModified, readRemote } from "../lib/git.ts";
 import {
   ARGO_NAMESPACE,
+  applications,
   type ClusterSession,
+  demandNamespaces,
+  demandPermissions,
   findArgo,
   type Kustomize,
   kustomizeBuild,
   makeLocalRepository,
+  notShared,
   parseRepository,
   REPOSITORY_FILE,
   type RepositoryAddress,
   readRepository,
+  renderApplications,
+  syncFailure,
   writeRepository,
 } from "../lib/k8s/index.ts";
+import { pollUntil } from "../lib/poll.ts";
 import { CommandError } from "../lib/process.ts";
 import { shellFrom } from "../lib/proxmox/index.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
@@ -37,6 +44,11 @@ export interface ArgoDeps {
 
 /** Where the project and the root application lie in the repository. */
 export const ARGO = join("k8s", "argo");
+/** What the root application points at. */
+const CLUSTER = join("k8s", "clusters", "home");
+const ROOT_APPLICATION = "app-of-apps";
+/** Argo CD looks at a new Application within seconds; cloning a large repository takes longer. */
+const LOOK_MS = 60_000;
 
 /** The repository that Argo CD will read: its address in the right place, and readable. Needs no cluster. */
 export function repositorySteps(request: ArgoRequest): Step[] {
@@ -95,7 +107,36 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
       async run(control) {
         const { signal } = control;
         manifests = await kustomizeBuild(await kustomize(control), join(tree, ARGO), signal);
-        difference = await (await cluster.kubectl(signal)).diff(manifests, { signal });
+      },
+    },
+    {
+      title: "Render the Applications, and check that their namespaces are free",
+      preview: () => [`kustomize build ${CLUSTER}   # and the folder of each Application`],
+      async run(control) {
+        const { signal, confirm } = control;
+        const found = await renderApplications(await kustomize(control), tree, CLUSTER, signal);
+        const claims = found
+          .filter(({ namespace }) => namespace !== ARGO_NAMESPACE)
+          .map(({ name, namespace }) => ({
+            namespace,
+            tenant: `the Application ${name}`,
+            application: name,
+          }));
+        const kubectl = await cluster.kubectl(signal);
+        for (const company of await demandNamespaces(kubectl, claims, { signal })) {
+          const { claim, workloads } = company;
+          const question = `${workloads.join(", ")} runs in the namespace ${claim.namespace} already, and is none of Argo CD's. Let ${claim.tenant} use it, too?`;
+          if (!(await confirm(question))) throw notShared(kubectl, company);
+        }
+      },
+    },
+    {
+      title: "Check that the kubeconfig's user may apply them, and what would change",
+      preview: () => [`kubectl auth can-i create applications.argoproj.io -n ${ARGO_NAMESPACE}`],
+      async run({ signal }) {
+        const kubectl = await cluster.kubectl(signal);
+        await demandPermissions(kubectl, manifests, "apply the root application", { signal });
+        difference = await kubectl.diff(manifests, { signal });
       },
     },
     {
@@ -116,9 +157,38 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
             todo: [
               "By hand:",
               `$ kustomize build ${ARGO} | ${kubectl.shown("apply", "--server-side", "-f", "-")}`,
+              "What is there of them, and what would change:",
+              `$ ${kubectl.shown("get", "appprojects,applications", "-n", ARGO_NAMESPACE)}`,
+              `$ kustomize build ${ARGO} | ${kubectl.shown("diff", "--server-side", "-f", "-")}`,
             ],
+            left: ["What was applied before the failure stays; npm run argo goes on from there"],
             cause: error,
           });
+        }
+      },
+    },
+    {
+      title: "See what Argo CD makes of the root application",
+      leaves: "The root application is applied; Argo CD goes on by itself",
+      async run({ signal, output, note }) {
+        const kubectl = await cluster.kubectl(signal);
+        const look = async (): Promise<{ value: string } | { pending: string }> => {
+          const found = (await applications(kubectl, { signal })).find(
+            ({ name }) => name === ROOT_APPLICATION,
+          );
+          if (found?.problem !== undefined) throw syncFailure(kubectl, found);
+          if (found?.sync !== undefined) return { value: found.sync };
+          return { pending: "Argo CD has not looked at it yet" };
+        };
+        // In the sandbox nobody may be there to look.
+        if (request.localRepository !== undefined) return void (await look());
+        output("waiting for Argo CD to look at it");
+        const late = new TaskError({ what: "late" });
+        try {
+          await pollUntil(look, { timeoutMs: LOOK_MS, signal }, () => late);
+        } catch (error) {
+          if (error !== late) throw error;
+          note("Argo CD has not looked at it within a minute; npm run status shows when it has");
         }
       },
     },
@@ -198,9 +268,10 @@ const command = defineCommand({
     try {
       const request = argoRequest(settings, root, sandbox?.dir);
       await context.steps([...repositorySteps(request), ...argoSteps(request, bootstrapDeps(cluster))]);
-      context.result("The root application app-of-apps is applied; npm run status shows what becomes of it", {
-        application: "app-of-apps",
-      });
+      context.result(
+        `The root application ${ROOT_APPLICATION} is applied; npm run status shows what becomes of it`,
+        { application: ROOT_APPLICATION },
+      );
     } finally {
       await cluster.close();
       await shell.close();

@@ -198,7 +198,7 @@ export function nextSteps(
   { vm, ssh, kubeconfig, kubectl, argocd, tunnel }: Deployment,
   simulated: boolean,
 ): string[] {
-  const [forward, password] = argoLogin(vm.context);
+  const [forward, password] = argoLogin({ context: vm.context, kubeconfig });
   return [
     `VM          ${vm.name} (${vm.vmid} on ${vm.node}), ${vm.address}`,
     `  $ ${ssh}`,

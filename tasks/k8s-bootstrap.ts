@@ -5,10 +5,13 @@ import {
   type ArgoInstallation,
   argoLogin,
   type ClusterSession,
+  demandNamespaces,
+  demandPermissions,
   findArgo,
   installArgo,
   isInstalled,
   type Kustomize,
+  notShared,
   renderBootstrap,
   waitForArgo,
 } from "../lib/k8s/index.ts";
@@ -37,7 +40,7 @@ export const BOOTSTRAP = join("k8s", "clusters", "home", "bootstrap");
 /** Install Argo CD, or respect the one that is there. */
 export function bootstrapSteps({ root, done }: BootstrapRequest, deps: BootstrapDeps): Step[] {
   const { cluster } = deps;
-  const byHand = `kustomize build ${BOOTSTRAP} | kubectl --context=${cluster.access.context} apply --server-side -f -`;
+  const byHand = `kustomize build ${BOOTSTRAP} | ${cluster.shown("apply", "--server-side", "-f", "-")}`;
   let existing: ArgoInstallation | undefined;
   let manifests = "";
   let installed = false;
@@ -72,6 +75,19 @@ export function bootstrapSteps({ root, done }: BootstrapRequest, deps: Bootstrap
       },
     },
     {
+      title: `Check that the namespace ${ARGO_NAMESPACE} is free for it`,
+      skip: () => existing !== undefined && "Argo CD is there",
+      preview: () => [`kubectl get namespaces,deployments,statefulsets,daemonsets -n ${ARGO_NAMESPACE}`],
+      async run({ signal, confirm }) {
+        const kubectl = await cluster.kubectl(signal);
+        const claim = { namespace: ARGO_NAMESPACE, tenant: "Argo CD" };
+        for (const company of await demandNamespaces(kubectl, [claim], { signal })) {
+          const question = `${company.workloads.join(", ")} runs in the namespace ${ARGO_NAMESPACE} already. Install Argo CD beside it?`;
+          if (!(await confirm(question))) throw notShared(kubectl, company);
+        }
+      },
+    },
+    {
       title: `Render Argo CD ${pins.argocd.version}`,
       skip: theirs,
       preview: () => [`kustomize build ${BOOTSTRAP}`],
@@ -80,7 +96,18 @@ export function bootstrapSteps({ root, done }: BootstrapRequest, deps: Bootstrap
         const upstream = await deps.upstream(control);
         const { signal } = control;
         manifests = await renderBootstrap(kustomize, join(root, BOOTSTRAP), upstream, signal);
-        installed = await isInstalled(await cluster.kubectl(signal), manifests, { signal });
+      },
+    },
+    {
+      title: "Check that the kubeconfig's user may install it, and whether it is there",
+      skip: theirs,
+      preview: () => [
+        `kubectl auth can-i create deployments.apps -n ${ARGO_NAMESPACE}   # and so on for each kind`,
+      ],
+      async run({ signal }) {
+        const kubectl = await cluster.kubectl(signal);
+        await demandPermissions(kubectl, manifests, "install Argo CD", { signal });
+        installed = await isInstalled(kubectl, manifests, { signal });
       },
     },
     {
@@ -145,7 +172,7 @@ const command = defineCommand({
         ),
       );
       const { version = "?" } = installation ?? {};
-      const [forward, password] = argoLogin(settings.ENV);
+      const [forward, password] = argoLogin({ context: settings.ENV, kubeconfig: settings.KUBECONFIG });
       const login = [
         `  Web interface  $ ${forward}   then https://localhost:8443, user admin`,
         `  Password       $ ${password}`,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { TaskError } from "../errors.ts";
 import { CommandError, type RunOptions } from "../process.ts";
-import { FIELD_MANAGER, type Kubectl } from "./kubectl.ts";
+import { FIELD_MANAGER, type Kubectl, type ShownTarget, shownKubectl } from "./kubectl.ts";
 import { type Kustomize, kustomizeBuild } from "./kustomize.ts";
 
 export const ARGO_NAMESPACE = "argocd";
@@ -76,7 +76,7 @@ export async function renderBootstrap(
       file,
       text.replace(/^(\s*- )https:\/\/\S+\/manifests\/install\.yaml$/m, "$1install.yaml"),
     );
-    return await kustomizeBuild(kustomize, copy, signal);
+    return await kustomizeBuild(kustomize, copy, signal, [copy, directory]);
   } finally {
     await rm(copy, { recursive: true, force: true });
   }
@@ -136,6 +136,9 @@ export async function installArgo(
             ]
           : ["Run it again, or install it by hand:"]),
         `$ ${byHand}${conflict ? " --force-conflicts" : ""}`,
+        "See what is there so far, and what the cluster says of it:",
+        `$ ${kubectl.shown("get", "all", "-n", ARGO_NAMESPACE)}`,
+        `$ ${kubectl.shown("get", "events", "-n", ARGO_NAMESPACE, "--sort-by=.lastTimestamp")}`,
       ],
       left: [
         "What was applied before the failure stays in the namespace argocd; applying again goes on from there",
@@ -172,48 +175,13 @@ export async function waitForArgo(kubectl: Kubectl, options: RunOptions = {}): P
   }
 }
 
-/** An Application and what Argo CD says of it. */
-export interface Application {
-  readonly name: string;
-  readonly path: string;
-  /** "Synced", "OutOfSync"; undefined until Argo CD has looked at it. */
-  readonly sync: string | undefined;
-  readonly health: string | undefined;
-}
-
-const applicationsSchema = v.object({
-  items: v.array(
-    v.object({
-      metadata: v.object({ name: v.string() }),
-      spec: v.object({ source: v.optional(v.object({ path: v.optional(v.string(), "") })) }),
-      status: v.optional(
-        v.object({
-          sync: v.optional(v.object({ status: v.optional(v.string()) })),
-          health: v.optional(v.object({ status: v.optional(v.string()) })),
-        }),
-      ),
-    }),
-  ),
-});
-
-/** Every Application, by name. */
-export async function applications(kubectl: Kubectl, options: RunOptions = {}): Promise<Application[]> {
-  const args = ["applications.argoproj.io", "-n", ARGO_NAMESPACE];
-  const { items } = await kubectl.get(args, applicationsSchema, options);
-  return items.map(({ metadata, spec, status }) => ({
-    name: metadata.name,
-    path: spec.source?.path ?? "",
-    sync: status?.sync?.status,
-    health: status?.health?.status,
-  }));
-}
-
 /** How a person gets into Argo CD's web interface: the command that opens it, and the one that shows the password. */
-export function argoLogin(context: string): [forward: string, password: string] {
-  const kubectl = `kubectl --context=${context} -n ${ARGO_NAMESPACE}`;
+export function argoLogin(target: ShownTarget): [forward: string, password: string] {
+  const inArgo = ["-n", ARGO_NAMESPACE];
+  const secret = ["get", "secret", "argocd-initial-admin-secret", "-o", "jsonpath={.data.password}"];
   return [
-    `${kubectl} port-forward service/argocd-server 8443:443`,
-    `${kubectl} get secret argocd-initial-admin-secret -o jsonpath='{.data.password}' | base64 -d`,
+    shownKubectl(target, [...inArgo, "port-forward", "service/argocd-server", "8443:443"]),
+    `${shownKubectl(target, [...inArgo, ...secret])} | base64 -d`,
   ];
 }
 

@@ -5,6 +5,8 @@ interface Explanation {
   readonly form: RegExp;
   readonly why: string;
   readonly todo: readonly string[];
+  /** What to ask the cluster, as arguments of kubectl. */
+  readonly ask?: readonly string[];
 }
 
 const EXPLANATIONS: readonly Explanation[] = [
@@ -24,9 +26,15 @@ const EXPLANATIONS: readonly Explanation[] = [
     todo: ["Fetch the kubeconfig anew:", "$ npm run kubeconfig"],
   },
   {
-    form: /\(Forbidden\)|forbidden/,
+    // Quotas and admission say "forbidden", too: those are about the object.
+    form: /User "[^"]*" cannot /,
     why: "The kubeconfig's user may not do this",
-    todo: ["See what it may do:", "$ kubectl auth can-i --list"],
+    todo: [
+      "Use an administrator's kubeconfig; the one that k3s leaves on the VM is one:",
+      "$ npm run kubeconfig",
+      "See what this one may do:",
+    ],
+    ask: ["auth", "can-i", "--list"],
   },
   {
     form: /connection refused|was refused|i\/o timeout|no route to host|network is unreachable|TLS handshake timeout|context deadline|proxyconnect|socks connect|EOF|connection reset/i,
@@ -42,15 +50,20 @@ const EXPLANATIONS: readonly Explanation[] = [
 
 /**
  * What is wrong between us and a cluster, as opposed to what it said of the objects.
+ * @param shown makes a command to paste of kubectl's arguments
  * @returns undefined when it was the objects
  */
-export function clusterFailure(context: string, error: CommandError): TaskError | undefined {
+export function clusterFailure(
+  context: string,
+  error: CommandError,
+  shown: (...args: readonly string[]) => string,
+): TaskError | undefined {
   const found = EXPLANATIONS.find(({ form }) => form.test(error.stderr));
   if (found === undefined) return undefined;
   return new TaskError({
     what: `The cluster ${context} cannot be used`,
     why: `${found.why}\n${lastLine(error.stderr)}`,
-    todo: found.todo,
+    todo: [...found.todo, ...(found.ask === undefined ? [] : [`$ ${shown(...found.ask)}`])],
     cause: error,
   });
 }

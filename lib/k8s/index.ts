@@ -1,9 +1,12 @@
 /** Kubernetes: kubectl, the kubeconfig, kustomize, Argo CD and the repository it reads. */
 export {
   type Application,
+  applications,
+  syncFailure,
+} from "./applications.ts";
+export {
   ARGO_NAMESPACE,
   type ArgoInstallation,
-  applications,
   argoLogin,
   findArgo,
   installArgo,
@@ -23,7 +26,9 @@ export { readKubeconfig, updateKubeconfig } from "./kubeconfig-file.ts";
 export { Kubectl } from "./kubectl.ts";
 export { type Kustomize, kustomizeBuild } from "./kustomize.ts";
 export { makeLocalRepository } from "./local-repository.ts";
+export { demandNamespaces, notShared } from "./namespaces.ts";
 export { type KubernetesNode, kubernetesNodes } from "./nodes.ts";
+export { demandPermissions } from "./permissions.ts";
 export {
   parseRepository,
   REPOSITORY_FILE,
@@ -32,3 +37,4 @@ export {
   writeRepository,
 } from "./repository.ts";
 export { type ClusterAccess, ClusterSession } from "./session.ts";
+export { renderApplications } from "./tree.ts";

@@ -1,7 +1,9 @@
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { TaskError } from "../errors.ts";
 import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
+import { quoteWords } from "../proxmox/index.ts";
 import { clusterFailure } from "./failures.ts";
 
 /** Which cluster kubectl talks to. */
@@ -37,7 +39,9 @@ export class Kubectl {
     try {
       return await run(program, [...where, ...args], { env: childEnv(), ...options });
     } catch (error) {
-      if (error instanceof CommandError) throw clusterFailure(context, error) ?? error;
+      if (error instanceof CommandError) {
+        throw clusterFailure(context, error, (...words) => this.shown(...words)) ?? error;
+      }
       throw error;
     }
   }
@@ -87,8 +91,21 @@ export class Kubectl {
     return stdout;
   }
 
-  /** The words with which a person does the same. */
+  /** The command with which a person does the same. */
   shown(...args: readonly string[]): string {
-    return ["kubectl", `--context=${this.target.context}`, ...args].join(" ");
+    return shownKubectl(this.target, args);
   }
+}
+
+/** What a command to paste has to name. */
+export type ShownTarget = Pick<KubectlTarget, "context" | "kubeconfig" | "shownKubeconfig">;
+
+/** A kubectl command as a person pastes it; it names the kubeconfig where it is not the one that kubectl takes by itself. */
+export function shownKubectl(
+  { context, kubeconfig, shownKubeconfig = kubeconfig }: ShownTarget,
+  args: readonly string[],
+): string {
+  const usual = shownKubeconfig === join(homedir(), ".kube", "config");
+  const file = usual ? [] : [`--kubeconfig=${shownKubeconfig}`];
+  return quoteWords(["kubectl", ...file, `--context=${context}`, ...args]);
 }

@@ -11,6 +11,7 @@ export interface Kustomize {
 
 /**
  * Render a kustomization.
+ * @param copyOf for a copy: its folder, and the one that people know
  * @returns YAML documents
  * @throws {TaskError} in kustomize's own words
  */
@@ -18,6 +19,7 @@ export async function kustomizeBuild(
   { program, helm }: Kustomize,
   directory: string,
   signal?: AbortSignal,
+  copyOf: readonly [copy: string, original: string] = [directory, directory],
 ): Promise<string> {
   const charts = helm === undefined ? [] : ["--enable-helm", "--helm-command", helm];
   try {
@@ -25,10 +27,13 @@ export async function kustomizeBuild(
     return (await run(program, ["build", directory, ...charts], options)).stdout;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
+    const original = (text: string): string => text.replaceAll(...copyOf);
+    const shown = original(directory);
     throw new TaskError({
-      what: `${directory} does not render`,
-      why: error.message,
-      todo: ["Mend the manifests; the same by hand:", `$ kustomize build --enable-helm ${directory}`],
+      what: `${shown} does not render`,
+      why: original(error.message),
+      todo: ["Mend the manifests; the same by hand:", `$ kustomize build --enable-helm ${shown}`],
+      left: ["Nothing was changed"],
       cause: error,
     });
   }

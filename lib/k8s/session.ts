@@ -5,7 +5,7 @@ import { TaskError } from "../errors.ts";
 import { type NodeShell, openTunnel, type Tunnel } from "../proxmox/index.ts";
 import { clusterOf, throughProxy } from "./kubeconfig.ts";
 import { readKubeconfig } from "./kubeconfig-file.ts";
-import { Kubectl } from "./kubectl.ts";
+import { Kubectl, shownKubectl } from "./kubectl.ts";
 
 /** How a task reaches a cluster. */
 export interface ClusterAccess {
@@ -37,6 +37,11 @@ export class ClusterSession {
       this.#opened = undefined;
       throw error;
     }
+  }
+
+  /** A kubectl command as a person pastes it. */
+  shown(...args: readonly string[]): string {
+    return shownKubectl(this.access, args);
   }
 
   /** End the tunnel and remove its private kubeconfig. */
