@@ -101,6 +101,18 @@ export class NodeShell {
     return await runSsh("ssh", args, end, options);
   }
 
+  /** The ssh command with which a person runs a program on the node, ready to paste. */
+  shown(words: readonly string[]): string {
+    const { host, user, port, configFile } = this.target;
+    return quoteWords([
+      "ssh",
+      ...(configFile === undefined ? [] : ["-F", configFile]),
+      ...(port === 22 ? [] : ["-p", String(port)]),
+      `${user}@${host}`,
+      ...(words.length === 0 ? [] : [quoteWords(words)]),
+    ]);
+  }
+
   /** The ssh command with which a person logs in to a VM. */
   vmCommand({ address, user: vmUser, jump, knownHostsFile }: VmTarget): string[] {
     const { host, user, port, configFile } = this.target;

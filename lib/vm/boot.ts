@@ -2,13 +2,13 @@ import { TaskError } from "../errors.ts";
 import { pollUntil } from "../poll.ts";
 import { CommandError } from "../process.ts";
 import { learnHostKey } from "../proxmox/index.ts";
+import { CLOUD_INIT_LOGS, lastOutput, readLogs, readLogsByAgent } from "./logs.ts";
 import type { Vm } from "./vm.ts";
 
 const BOOT_MS = 10 * 60_000;
 const SSH_MS = 60_000;
 /** What cloud-init ends with when it is done, with complaints that it could recover from. */
 const DEGRADED = 2;
-const LOGS = "/var/log/cloud-init-output.log and /var/log/cloud-init.log on the VM";
 
 /**
  * Wait until the VM's guest agent answers, and make the VM's SSH host key known through it.
@@ -36,6 +36,7 @@ export async function waitForBoot(vm: Vm, signal: AbortSignal): Promise<void> {
           "Look at its console in the web interface, or on the node:",
           `$ qm status ${vmid}; qm terminal ${vmid}`,
           "qemu-guest-agent has to run in the image",
+          `Where it has booted, cloud-init's logs say more: ${CLOUD_INIT_LOGS}`,
         ],
         left: ["The VM is left as it is"],
       }),
@@ -66,14 +67,32 @@ export async function waitForCloudInit(vm: Vm, signal: AbortSignal): Promise<str
     );
     return undefined;
   } catch (error) {
+    // Nobody is let in: cloud-init's own logs are then read another way.
+    if (error instanceof TaskError) throw error.withTodo([...error.todo, ...readLogsByAgent(vm)]);
     if (!(error instanceof CommandError)) throw error;
-    if (error.exitCode === DEGRADED) return `cloud-init is done, with warnings: see ${LOGS}`;
+    if (error.exitCode === DEGRADED) return `cloud-init is done, with warnings: see ${CLOUD_INIT_LOGS}`;
+    const long = await statusLong(vm, signal);
+    const output = await lastOutput(vm, signal);
     throw new TaskError({
       what: `cloud-init failed on ${address}`,
-      why: `${error.stdout.trim()}\n${error.message}`.trim(),
-      todo: [`Its logs are ${LOGS}`, `$ ${vm.login} cloud-init status --long`],
+      why: [long || error.stdout.trim() || error.message, output].filter((text) => text !== "").join("\n"),
+      todo: [
+        ...readLogs(vm),
+        "When the snippet or the settings are mended, make the VM anew: cloud-init runs once in its life",
+        `$ npm run tf-apply -- --replace ${vm.name}`,
+      ],
       left: ["The VM is left as it is"],
       cause: error,
     });
+  }
+}
+
+/** What cloud-init says of itself; it ends with 1 when it has failed, which is known here. */
+async function statusLong(vm: Vm, signal: AbortSignal): Promise<string> {
+  try {
+    return (await vm.run(["cloud-init", "status", "--long"], signal)).trim();
+  } catch (error) {
+    signal.throwIfAborted();
+    return error instanceof CommandError ? error.stdout.trim() : "";
   }
 }

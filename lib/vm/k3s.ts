@@ -1,6 +1,7 @@
 import { messageOf, TaskError } from "../errors.ts";
 import { pollUntil } from "../poll.ts";
 import { CommandError } from "../process.ts";
+import { readLogs } from "./logs.ts";
 import type { Vm } from "./vm.ts";
 
 /** Where k3s leaves an administrator's kubeconfig. @see https://docs.k3s.io/cluster-access */
@@ -52,11 +53,17 @@ async function lastWords(vm: Vm, signal: AbortSignal): Promise<string> {
   return await vm.run(words, signal).then((text) => text.trim(), messageOf);
 }
 
-function notUp({ address, login }: Vm, why: string): TaskError {
+function notUp(vm: Vm, why: string): TaskError {
+  const [, ...logs] = readLogs(vm);
   return new TaskError({
-    what: `k3s did not come up on ${address}`,
+    what: `k3s did not come up on ${vm.address}`,
     why,
-    todo: ["Look at its log:", `$ ${login} sudo journalctl -u k3s -n 100`],
+    todo: [
+      "Look at its log:",
+      `$ ${vm.login} sudo journalctl -u k3s -n 100`,
+      "Its configuration comes from cloud-init, which has logs of its own:",
+      ...logs,
+    ],
     left: ["The VM is left as it is; run the task again to go on waiting"],
   });
 }

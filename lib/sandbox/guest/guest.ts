@@ -5,6 +5,7 @@ import type ssh2 from "ssh2";
 import { builtins, complain, type Programs, runCommandLine, write } from "../shell/index.ts";
 import { createSshServer, keptKey } from "../ssh/index.ts";
 import { NodeFiles, readIfThere, writeFileAtomic } from "../world/index.ts";
+import { cloudInitStatus, STATUS_FILE } from "./cloud-init-status.ts";
 import type { Cluster } from "./cluster.ts";
 import type { GuestFacts } from "./facts.ts";
 
@@ -122,8 +123,13 @@ export class Guest {
       },
       sudo: async ({ args, run }) => await run(withoutFlags(args), { name: "root", root: true }),
       "cloud-init": async ({ args, stdout }) => {
-        await write(stdout, args.includes("status") ? "status: done\n" : "");
-        return 0;
+        if (!args.includes("status")) return 0;
+        const { text, exitCode } = cloudInitStatus(
+          readIfThere(this.#files.toHost(STATUS_FILE)),
+          args.includes("--long"),
+        );
+        await write(stdout, text);
+        return exitCode;
       },
       systemctl: async (process) => {
         const [command, unit] = process.args.filter((arg) => !arg.startsWith("-"));
