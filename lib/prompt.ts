@@ -1,6 +1,6 @@
 import type { EventEmitter } from "node:events";
 import { ListrEnquirerPromptAdapter } from "@listr2/prompt-adapter-enquirer";
-import { type ListrPromptAdapter, PromptError } from "listr2";
+import { Listr, type ListrPromptAdapter, PromptError } from "listr2";
 import { InterruptedError } from "./errors.ts";
 
 /** The one file of lib that asks people questions: enquirer is only known here. */
@@ -38,9 +38,58 @@ export async function typedInTask(
   return (await ask<string>(task, { type: "input", message }, options)).trim() === word;
 }
 
+/** A question that is answered by a line of text. */
+export interface TextQuestion {
+  readonly message: string;
+  /** What an empty answer stands for. */
+  readonly initial?: string;
+  /** The answer is a secret: only asterisks are shown. */
+  readonly secret: boolean;
+  /** Why an answer cannot be taken, in which case it is asked for again; undefined for one that can. */
+  refusal(answer: string): string | undefined;
+}
+
+/**
+ * Ask for a line of text inside a running step, until it can be taken.
+ * @returns the answer without blanks around it
+ * @throws {InterruptedError} on Ctrl-C, or when the signal is aborted
+ */
+export async function textInTask(
+  task: Asker,
+  { message, initial, secret, refusal }: TextQuestion,
+  options: PromptOptions,
+): Promise<string> {
+  const question: Question = {
+    type: secret ? "password" : "input",
+    message,
+    ...(initial === undefined ? {} : { initial }),
+    validate: (answer = "") => refusal(answer.trim()) ?? true,
+  };
+  return (await ask<string>(task, question, options)).trim();
+}
+
+/** Ask outside of any list: each question stays where it was asked, on stderr, with its answer. */
+export async function interview<Result>(questions: (task: Asker) => Promise<Result>): Promise<Result> {
+  const results: Result[] = [];
+  const task = async (_context: unknown, asker: Asker): Promise<void> => {
+    results.push(await questions(asker));
+  };
+  await new Listr([{ title: "Questions", task }], {
+    renderer: "silent",
+    registerSignalListeners: false,
+  }).run();
+  const [result] = results;
+  return result as Result;
+}
+
 type Question =
   | { readonly type: "confirm"; readonly message: string; readonly initial: boolean }
-  | { readonly type: "input"; readonly message: string };
+  | {
+      readonly type: "input" | "password";
+      readonly message: string;
+      readonly initial?: string;
+      readonly validate?: (answer?: string) => string | true;
+    };
 
 async function ask<Answer>(task: Asker, question: Question, options: PromptOptions): Promise<Answer> {
   const { drawn, signal } = options;

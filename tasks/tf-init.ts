@@ -4,7 +4,7 @@ import type { SettingName, Settings } from "../lib/config/index.ts";
 import { formatImageName } from "../lib/image-name.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
-import { environmentDirectory, globalVarFiles, TofuSession, type VariableValue } from "../lib/tofu/index.ts";
+import { environmentDirectory, TofuSession, type VariableValue, varFiles } from "../lib/tofu/index.ts";
 
 /** The environment that OpenTofu is to work on. */
 export interface EnvironmentRequest {
@@ -129,7 +129,7 @@ export function initSteps(
             ...tools,
             directory: await environmentDirectory(root, environment),
             ...(request.stateDir === undefined ? {} : { stateDir: request.stateDir }),
-            varFiles: globalVarFiles(root),
+            varFiles: varFiles(root, environment),
             variables: request.variables,
             secrets: request.secrets,
             ...(trusted === undefined ? {} : { trusted }),

@@ -39,6 +39,18 @@ export async function loadSettings<const Required extends SettingName, const Opt
   return values as Settings<Required, Optional>;
 }
 
+/** The settings that no source gives, and that have no default. */
+export function missingSettings(required: readonly SettingName[], sources: readonly Source[]): SettingName[] {
+  return required.filter(
+    (name) => specOf(name).fallback === undefined && givenText(name, sources) === undefined,
+  );
+}
+
+/** The text of a setting as the strongest source has it; undefined when none has. */
+export function givenText(name: SettingName, sources: readonly Source[]): string | undefined {
+  return find(name, sources)?.text;
+}
+
 interface Problem {
   readonly what: string;
   readonly why: readonly string[];

@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import { ARCHITECTURES, parseImageName, parseK3sVersion } from "../image-name.ts";
 import { pins } from "../pins.ts";
 import * as parse from "./parse.ts";
@@ -13,6 +14,8 @@ export interface Setting<Value> {
   /** The default as it would be written; a setting without one is undefined until it is given. */
   readonly fallback?: string;
   readonly secret?: true;
+  /** What a person who is asked most likely means, from what is known of the other settings. */
+  suggest?(given: (name: string) => string | undefined): string | undefined;
   /** The flag that every command has for it. */
   readonly flag?: string;
   /** The OpenTofu variable that carries it, also its key in globals.tfvars. */
@@ -43,6 +46,10 @@ const SETTINGS = {
     about: "address of the Proxmox API",
     where: "the address of the web interface, with /api2/json at the end",
     example: "https://10.23.45.10:8006/api2/json",
+    suggest: (given) => {
+      const host = given("PM_SSH_HOST");
+      return host === undefined ? undefined : `https://${isIPv6(host) ? `[${host}]` : host}:8006/api2/json`;
+    },
     tfVar: "pm_api_url",
     parse: parse.apiUrl,
   }),
@@ -51,6 +58,7 @@ const SETTINGS = {
     about: "API token's id",
     where: "Datacenter → Permissions → API Tokens in the web interface",
     example: "homelab@pve!tasks",
+    suggest: () => "homelab@pve!tasks",
     tfVar: "pm_api_token_id",
     parse: parse.tokenId,
   }),

@@ -16,24 +16,40 @@ export interface Source {
 export const COMMAND_LINE = "the command line";
 
 /**
- * Read the places settings come from, the strongest first: environment, .env, globals.tfvars (flags
- * beat them all).
+ * Read the places settings come from, the strongest first: environment, .env, the environment's terraform.tfvars,
+ * globals.tfvars (flags beat them all).
  * @param root the repository's folder
  * @param notice told what a person should mend: a .env that others can read, a name in it that nearly is a setting's
+ * @param flags what the command line gives
  * @throws {UsageError} for a file that cannot be read as what it should be
  */
 export async function readSources(
   root: string,
   notice: (line: string) => void = () => {},
+  flags: Source["values"] = {},
 ): Promise<Source[]> {
-  return [
+  const outside = [
     { name: "the environment", values: process.env },
     { name: ".env", values: await readDotenv(join(root, ".env"), notice) },
-    {
-      name: "terraform/globals.tfvars",
-      values: await readGlobals(join(root, "terraform", "globals.tfvars")),
-    },
   ];
+  const files = [...environmentFile([{ name: COMMAND_LINE, values: flags }, ...outside]), GLOBALS];
+  const values = await Promise.all(
+    files.map(async (name) => ({ name, values: await readTfvars(root, name) })),
+  );
+  return [...outside, ...values];
+}
+
+const GLOBALS = "terraform/globals.tfvars";
+
+/** Where an environment's own values lie; nowhere when its name is none, which is told where it is needed. */
+function environmentFile(sources: readonly Source[]): string[] {
+  const { fallback = "", parse } = specOf("ENV");
+  const text = sources.map(({ values }) => values.ENV?.trim()).find(Boolean) ?? fallback;
+  try {
+    return [`terraform/envs/${parse(text)}/terraform.tfvars`];
+  } catch {
+    return [];
+  }
 }
 
 async function readDotenv(file: string, notice: (line: string) => void): Promise<Record<string, string>> {
@@ -50,7 +66,8 @@ async function readDotenv(file: string, notice: (line: string) => void): Promise
   return values;
 }
 
-async function readGlobals(file: string): Promise<Record<string, string>> {
+async function readTfvars(root: string, name: string): Promise<Record<string, string>> {
+  const file = join(root, name);
   const text = await readIfThere(file);
   if (text === undefined) return {};
   const variables = parseTfvars(text);

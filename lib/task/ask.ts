@@ -32,8 +32,13 @@ export function askIn(task: Asker, { yes, step, drawn, signal }: Asking) {
   };
 }
 
+/** Whether somebody can be asked: keys are read from stdin, questions are shown on stderr. */
+export function hasTerminal(): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY;
+}
+
 function requireTerminal(step: string, question: string, todo: string): void {
-  if (process.stdin.isTTY && process.stderr.isTTY) return;
+  if (hasTerminal()) return;
   throw new UsageError({
     what: `"${step}" needs an answer`,
     why: `There is no terminal to ask: ${question}`,

@@ -24,6 +24,8 @@ export interface CommandShape {
   readonly uses?: readonly SettingName[];
   /** It changes nothing anywhere: --dry-run makes no difference. */
   readonly readOnly?: boolean;
+  /** It shows by itself what it would do with --dry-run. */
+  readonly ownDryRun?: boolean;
   /** --sandbox makes no sense for it, or it starts the sandbox in its own way. */
   readonly ownSandbox?: boolean;
   /** It works on nothing but what it makes itself: its questions are answered with yes. */
@@ -39,6 +41,15 @@ export interface TaskContext<
   readonly flags: CommonFlags & Flags<Specs>;
   readonly args: readonly string[];
   readonly settings: Settings<Required, Optional>;
+  /**
+   * Settings that only some ways of the command need, which `requires` therefore cannot name. What is missing is asked
+   * for, where somebody can be asked.
+   * @throws {UsageError} naming every setting that is missing or malformed
+   */
+  load<const R extends SettingName, const O extends SettingName>(
+    required: readonly R[],
+    optional: readonly O[],
+  ): Promise<Settings<R, O>>;
   /** Where settings come from, the strongest first; for commands that look at more than they declare. */
   readonly sources: readonly Source[];
   /** The repository's folder. */

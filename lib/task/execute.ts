@@ -1,11 +1,19 @@
-import { loadSettings, readSources, type SettingName, type Source } from "../config/index.ts";
+import {
+  loadSettings,
+  missingSettings,
+  readSources,
+  type SettingName,
+  type Settings,
+} from "../config/index.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import { redact } from "../secrets.ts";
+import { hasTerminal } from "./ask.ts";
 import type { Command, TaskContext } from "./command.ts";
 import { eventLine } from "./event-line.ts";
 import type { CommonFlags, FlagSpecs, Flags } from "./flags.ts";
+import { askForSettings } from "./missing.ts";
 import { JsonReporter, PlainReporter, TerminalReporter } from "./reporters.ts";
-import { sandboxSettings } from "./sandbox-settings.ts";
+import { sandboxLines, sourcesFor } from "./sandbox-settings.ts";
 import type { Reporter, Step } from "./step.ts";
 
 /** What `main` hands over once the command line is understood. */
@@ -35,12 +43,30 @@ export async function execute<
     process.stderr.write(`${redact(line)}\n`);
   };
   const reporter = reporterFor(flags.json, print, toStderr);
-  const dryRun = flags.dryRun && !command.readOnly;
-  const sandbox =
-    flags.sandbox && !command.ownSandbox ? await startSandbox(root, signal, toStderr) : undefined;
+  const dryRun = flags.dryRun && !command.readOnly && !command.ownDryRun;
+  const outside = await readSources(root, (line) => reporter.note(line), { ENV: flags.env });
+  const sandbox = flags.sandbox && !command.ownSandbox ? await startSandbox(root, signal) : undefined;
   try {
-    const sources = await sourcesFor(root, flags, sandbox, (line) => reporter.note(line));
-    const settings = await loadSettings(command.requires ?? [], command.uses ?? [], sources);
+    const sources = sourcesFor({ ENV: flags.env }, outside, sandbox);
+    if (sandbox !== undefined) {
+      for (const line of sandboxLines(sandbox, outside, flags.verbose)) toStderr(line);
+    }
+    const mayAsk =
+      !flags.json && !flags.yes && !command.unattended && hasTerminal() && !isContinuousIntegration();
+    const load = async <const R extends SettingName, const O extends SettingName>(
+      required: readonly R[],
+      optional: readonly O[],
+    ): Promise<Settings<R, O>> => {
+      const missing = mayAsk ? missingSettings(required, sources) : [];
+      if (missing.length > 0) {
+        // What is malformed is told before anybody types answers.
+        const given = required.filter((name) => !missing.includes(name));
+        await loadSettings(given, optional, sources);
+        sources.unshift(await askForSettings(missing, { root, sources, signal, say: toStderr }));
+      }
+      return await loadSettings(required, optional, sources);
+    };
+    const settings = await load(command.requires ?? [], command.uses ?? []);
     if ("PM_TLS_INSECURE" in settings && settings.PM_TLS_INSECURE === true) {
       reporter.note(
         "PM_TLS_INSECURE is set: the node's certificate is not verified, anybody in between can read and change everything",
@@ -51,6 +77,7 @@ export async function execute<
       flags,
       args,
       settings,
+      load,
       sources,
       root,
       sandbox,
@@ -120,38 +147,15 @@ function reporterFor(
     : new PlainReporter(toStderr);
 }
 
-async function startSandbox(
-  root: string,
-  signal: AbortSignal,
-  say: (line: string) => void,
-): Promise<Sandbox> {
+async function startSandbox(root: string, signal: AbortSignal): Promise<Sandbox> {
   const { sandboxDirectory, startSandbox } = await import("../sandbox/index.ts");
-  const sandbox = await startSandbox({ dir: sandboxDirectory(root), signal });
-  say(`Sandbox: an embedded, simulated Proxmox node at ${sandbox.endpoints.apiUrl}; no real node is touched`);
-  return sandbox;
+  return await startSandbox({ dir: sandboxDirectory(root), signal });
 }
 
-/** Where this run's settings come from, the strongest first. */
-async function sourcesFor(
-  root: string,
-  flags: CommonFlags,
-  sandbox: Sandbox | undefined,
-  notice: (line: string) => void,
-): Promise<Source[]> {
-  const commandLine = { name: "the command line", values: { ENV: flags.env } };
-  const outside = await readSources(root, notice);
-  if (sandbox === undefined) return [commandLine, ...outside];
-  const values = sandboxSettings(sandbox);
-  // What a person has set for a real node must not leak into a run on the sandbox, nor the other way round.
-  const keep = ([name]: [string, unknown]): boolean => !name.startsWith("PM_") && !(name in values);
-  return [
-    commandLine,
-    { name: "the sandbox", values },
-    ...outside.map((source) => ({
-      name: source.name,
-      values: Object.fromEntries(Object.entries(source.values).filter(keep)),
-    })),
-  ];
+/** Nobody answers there, whatever the runner's terminal looks like. */
+function isContinuousIntegration(): boolean {
+  const { CI = "" } = process.env;
+  return !/^(0|false|no|off)?$/i.test(CI);
 }
 
 function showOnly(steps: readonly Step[], say: (line: string) => void): void {

@@ -36,8 +36,13 @@ export async function environmentDirectory(root: string, name: string): Promise<
   return join(root, "terraform", "envs", name);
 }
 
-/** terraform/globals.tfvars when it is there: values that all environments share. */
-export function globalVarFiles(root: string): string[] {
-  const file = join(root, "terraform", "globals.tfvars");
-  return existsSync(file) ? [file] : [];
+/**
+ * Files with values of variables that are there, the weakest first: globals.tfvars for all environments, then the
+ * environment's own terraform.tfvars. tofu reads the latter by itself, but any -var-file would beat it.
+ */
+export function varFiles(root: string, environment: string): string[] {
+  const terraform = join(root, "terraform");
+  return [join(terraform, "globals.tfvars"), join(terraform, "envs", environment, "terraform.tfvars")].filter(
+    (file) => existsSync(file),
+  );
 }

@@ -2,13 +2,15 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, beforeEach, test } from "node:test";
+import { after, beforeEach, describe, test } from "node:test";
 import { SETTING_NAMES, type SettingName } from "../../lib/config/index.ts";
 import { UsageError } from "../../lib/errors.ts";
+import type { Sandbox } from "../../lib/sandbox/index.ts";
 import type { CommandShape } from "../../lib/task/command.ts";
 import { execute } from "../../lib/task/execute.ts";
 import { parseFlags } from "../../lib/task/flags.ts";
 import { defineCommand } from "../../lib/task/index.ts";
+import { sandboxLines, sourcesFor } from "../../lib/task/sandbox-settings.ts";
 
 const base = mkdtempSync(join(tmpdir(), "homelab-execute-"));
 const usual = { ...process.env };
@@ -55,7 +57,7 @@ async function runIn(
   return printed;
 }
 
-test("a flag beats the environment, that beats .env, that beats globals.tfvars, that beats the default", async () => {
+test("a flag beats the environment, that .env, that the environment's tfvars, that globals.tfvars, that the default", async () => {
   const look = async (...argv: string[]): Promise<unknown[]> => {
     const { ENV, PM_STORAGE } = await settingsOf(argv, { uses: ["ENV", "PM_STORAGE"] });
     return [ENV, PM_STORAGE];
@@ -63,6 +65,10 @@ test("a flag beats the environment, that beats .env, that beats globals.tfvars, 
   assert.deepEqual(await look(), ["k3s-single", "vmdata"]);
   writeFileSync(join(root, "terraform", "globals.tfvars"), 'storage = "from-globals"\n');
   assert.deepEqual(await look(), ["k3s-single", "from-globals"]);
+  mkdirSync(join(root, "terraform", "envs", "k3s-single"), { recursive: true });
+  writeFileSync(join(root, "terraform", "envs", "k3s-single", "terraform.tfvars"), 'storage = "from-own"\n');
+  assert.deepEqual(await look(), ["k3s-single", "from-own"]);
+  assert.deepEqual(await look("--env", "another"), ["another", "from-globals"]);
   writeFileSync(join(root, ".env"), "ENV=from-dotenv\nPM_STORAGE=from-dotenv\n", { mode: 0o600 });
   assert.deepEqual(await look(), ["from-dotenv", "from-dotenv"]);
   Object.assign(process.env, { ENV: "from-environment", PM_STORAGE: "from-environment" });
@@ -105,4 +111,39 @@ const command = defineCommand<Record<never, never>, SettingName, SettingName>({
 test("--dry-run makes no difference to a command that changes nothing", async () => {
   assert.deepEqual(await runIn({ ...command, readOnly: true }, ["--dry-run"]), ["made"]);
   assert.deepEqual(await runIn(command, ["--dry-run"]), []);
+});
+
+describe("what is set for a real node, on the sandbox", () => {
+  const outside = [
+    { name: "the environment", values: { PM_API_URL: "https://real:8006", PM_NODE: " ", ENV: "mine" } },
+    { name: ".env", values: { PM_STORAGE: "fast", K3S_VERSION: "v1.30.0+k3s1" } },
+    { name: "terraform/globals.tfvars", values: {} },
+  ];
+  const sandbox = { dir: "/s", endpoints: { apiUrl: "https://127.0.0.1:1/api2/json" } } as Sandbox;
+
+  test("does not count, whatever it is, and nothing else is lost", () => {
+    const sources = sourcesFor({ ENV: undefined }, outside, sandbox);
+    assert.deepEqual(
+      sources.map(({ name }) => name),
+      ["the command line", "the sandbox", "the environment", ".env", "terraform/globals.tfvars"],
+    );
+    assert.deepEqual(
+      sources.slice(2).map(({ values }) => ({ ...values })),
+      [{ ENV: "mine" }, { K3S_VERSION: "v1.30.0+k3s1" }, {}],
+    );
+    assert.deepEqual(sourcesFor({}, outside, undefined).slice(1), outside);
+  });
+
+  test("is said in the one line about the sandbox, by name with --verbose", () => {
+    const line =
+      "Sandbox: an embedded, simulated Proxmox node at https://127.0.0.1:1/api2/json; no real node is touched";
+    assert.deepEqual(sandboxLines(sandbox, outside, false), [
+      `${line} (PM_* of the environment and .env do not count)`,
+    ]);
+    assert.deepEqual(sandboxLines(sandbox, outside, true).slice(1), [
+      "  Left aside from the environment: PM_API_URL",
+      "  Left aside from .env: PM_STORAGE",
+    ]);
+    assert.deepEqual(sandboxLines(sandbox, [{ name: ".env", values: { ENV: "x" } }], true), [line]);
+  });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { chmod, mkdtemp, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -11,6 +11,7 @@ import {
   readSources,
   renderEnvExample,
   SETTING_NAMES,
+  type SettingName,
   type Source,
   specOf,
 } from "../../lib/config/index.ts";
@@ -200,6 +201,18 @@ test("the setting that was meant is found: one or two letters away, or in small 
   );
 });
 
+test("what is suggested to a person is valid, and follows from what is known", () => {
+  const suggestion = (name: SettingName, given: Record<string, string>): string | undefined =>
+    specOf(name).suggest?.((other) => given[other]);
+  assert.equal(suggestion("PM_API_URL", {}), undefined);
+  assert.equal(suggestion("PM_API_URL", { PM_SSH_HOST: "pve.lan" }), "https://pve.lan:8006/api2/json");
+  assert.equal(suggestion("PM_API_URL", { PM_SSH_HOST: "fd00::10" }), "https://[fd00::10]:8006/api2/json");
+  for (const name of SETTING_NAMES) {
+    const text = suggestion(name, { PM_SSH_HOST: "fd00::10" });
+    if (text !== undefined) assert.doesNotThrow(() => specOf(name).parse(text), name);
+  }
+});
+
 test("a malformed secret is not repeated in the error", async () => {
   const secret = "not-a-uuid-but-very-secret";
   await assert.rejects(
@@ -270,7 +283,7 @@ test("parseTfvars reads plain assignments", () => {
   assert.deepEqual(parseTfvars(text), { node: "pve", storage: 'fast-"1"', ports: "3", on: "true" });
 });
 
-test("readSources: the environment beats .env beats globals.tfvars; a secret in globals.tfvars is refused", async () => {
+test("readSources: the environment beats .env beats globals.tfvars; a secret in either tfvars is refused", async () => {
   const root = await mkdtemp(join(tmpdir(), "homelab-settings-"));
   const { mkdir } = await import("node:fs/promises");
   await mkdir(join(root, "terraform"));
@@ -285,6 +298,10 @@ test("readSources: the environment beats .env beats globals.tfvars; a secret in 
   assert.match(notices[0] ?? "", /chmod 600/);
   assert.equal(notices[1], "PM_NODEE in .env is no setting; did you mean PM_NODE?");
 
-  await writeFile(join(root, "terraform", "globals.tfvars"), 'pm_api_token_secret = "x"\n');
-  await assert.rejects(readSources(root), /does not belong/);
+  for (const file of ["globals.tfvars", join("envs", "k3s-single", "terraform.tfvars")]) {
+    await mkdir(join(root, "terraform", "envs", "k3s-single"), { recursive: true });
+    await writeFile(join(root, "terraform", file), 'pm_api_token_secret = "x"\n');
+    await assert.rejects(readSources(root), /does not belong/);
+    await rm(join(root, "terraform", file));
+  }
 });

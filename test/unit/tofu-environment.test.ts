@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { UsageError } from "../../lib/errors.ts";
 import { tofuEnv } from "../../lib/tofu/child-environment.ts";
-import { environmentDirectory, globalVarFiles, listEnvironments } from "../../lib/tofu/index.ts";
+import { environmentDirectory, listEnvironments, varFiles } from "../../lib/tofu/index.ts";
 import { Scratch } from "../../lib/tofu/scratch.ts";
 import { trustBundle } from "../../lib/trust.ts";
 
@@ -92,8 +92,13 @@ test("an unknown environment is answered with those there are", async () => {
   );
 });
 
-test("globals.tfvars is handed over when it is there", () => {
-  assert.deepEqual(globalVarFiles(dir), []);
-  writeFileSync(join(dir, "terraform", "globals.tfvars"), "");
-  assert.deepEqual(globalVarFiles(dir), [join(dir, "terraform", "globals.tfvars")]);
+test("globals.tfvars is handed over when it is there, and the environment's own values after it", () => {
+  const own = join(dir, "terraform", "envs", "k3s-single", "terraform.tfvars");
+  const shared = join(dir, "terraform", "globals.tfvars");
+  assert.deepEqual(varFiles(dir, "k3s-single"), []);
+  writeFileSync(own, "");
+  assert.deepEqual(varFiles(dir, "k3s-single"), [own]);
+  writeFileSync(shared, "");
+  assert.deepEqual(varFiles(dir, "k3s-single"), [shared, own]);
+  assert.deepEqual(varFiles(dir, "k3s-lab"), [shared]);
 });
