@@ -178,7 +178,7 @@ describe("phpIPAM", () => {
     cpSync(join(ROOT, "k8s/clusters/home/infra/phpipam"), copy, { recursive: true });
     const chart = join(copy, "charts", "phpipam-1.0.1", "phpipam");
     mkdirSync(chart, { recursive: true });
-    cpSync(join(ROOT, "test/fixtures/charts/phpipam"), chart, { recursive: true });
+    cpSync(join(ROOT, "lib/sandbox/stand-in-charts/phpipam"), chart, { recursive: true });
     const manifests = read(await kustomizeBuild(kustomize, copy));
     const found = (kind: string, name: string): Manifest => {
       const manifest = manifests.find((each) => each.kind === kind && each.metadata.name === name);
