@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
 import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
-import { apiFrom, findTemplate, inspectQcow2, type NodeShell, shellFrom } from "../lib/proxmox/index.ts";
+import { apiFrom, inspectQcow2, listVms, type NodeShell, shellFrom } from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
@@ -141,7 +141,8 @@ export class Deploy {
     const { settings, image } = this.#request;
     const name = templateOf(settings);
     const api = apiFrom(settings);
-    const template = await findTemplate(api, name, signal).finally(() => api.close());
+    const templates = (await listVms(api, signal).finally(() => api.close())).filter((vm) => vm.template);
+    const template = templates.find((vm) => vm.name === name);
     if (template !== undefined) {
       const reason = `VM ${template.vmid} on ${template.node}`;
       return [
@@ -151,11 +152,13 @@ export class Deploy {
     if (image === undefined) {
       throw new TaskError({
         what: `There is no template ${name} on the node`,
-        why: "The VMs are clones of it",
+        why: `The VMs are clones of it. The templates there are: ${templates.map((vm) => `${vm.name} (${vm.vmid} on ${vm.node})`).join(", ") || "none"}`,
         todo: [
-          "Give the image it is to be made of:",
+          "Build it, which takes a while:",
+          "$ npm run build-image",
+          "Or give the image it is to be made of:",
           "$ npm run deploy -- --image FILE.qcow2",
-          "Or set IMAGE_VERSION to the name of a template that is there",
+          ...(templates.length === 0 ? [] : ["Or set IMAGE_VERSION to the name of one that is there"]),
           "If it is there, the token may not see it: it needs VM.Audit on /vms",
         ],
         left: ["Nothing was changed"],

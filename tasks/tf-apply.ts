@@ -54,7 +54,7 @@ export interface ApplyDeps extends EnvironmentDeps {
   /** What a node has; left out, nothing is checked against it. */
   places?(node: string, signal: AbortSignal): Promise<NodePlaces>;
   /** Which of these addresses answer on the network; left out where the VMs' network is not ours. */
-  answering?(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string> | undefined>;
+  answering?(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** Shuts a VM down; resolves to what starts it again, or to undefined when it was off. */
   shutDown?(vm: PlannedVm, control: StepControl): Promise<(() => Promise<void>) | undefined>;
 }
@@ -88,7 +88,7 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
     {
       title: "Check that names and addresses are free, storages and bridges there",
       skip: () => !needsGuests(saved.plan) && "no VM is made or changed",
-      async run({ signal, note }) {
+      async run({ signal }) {
         const { plan } = saved;
         const guests = await deps.guests(signal);
         refuseShrinking(plan, guests);
@@ -97,9 +97,7 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
         refuseConflicts(plan, guests);
         const claimed = addressesToClaim(plan);
         if (claimed.length === 0 || deps.answering === undefined) return;
-        const answers = await deps.answering(claimed, signal);
-        if (answers === undefined) note("There is no ping here: whether the address answers was not checked");
-        else refuseConflicts(plan, guests, answers);
+        refuseConflicts(plan, guests, await deps.answering(claimed, signal));
       },
     },
     {

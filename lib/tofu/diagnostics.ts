@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { SETTING_NAMES, specOf } from "../config/index.ts";
 import { TaskError, UsageError } from "../errors.ts";
 
 /** What tofu says about a problem, as its JSON output has it. */
@@ -50,6 +51,13 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
   ],
 ];
 
+/** How a person gets a key pair. */
+const KEY = [
+  "See what keys there are, or make one:",
+  "$ ls ~/.ssh/*.pub",
+  "$ ssh-keygen -t ed25519",
+] as const;
+
 /** Whoever wrote the configuration has to change it; nothing was started. */
 const WRONG_CONFIGURATION =
   /^(Invalid value for variable|No value for required variable|Invalid value for input variable)$/;
@@ -75,6 +83,7 @@ export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], ot
       "Set SSH_PUBLIC_KEY_FILE in .env to your public key, such as ~/.ssh/id_ed25519.pub (ssh-keygen -t ed25519 makes one)",
     );
   }
+  todo.push(...errors.flatMap(whereToSet));
   const others = missing.filter((name) => name !== "ssh_pubkey");
   if (others.length > 0) {
     todo.push(
@@ -98,6 +107,23 @@ export function explain({ summary, detail, address, range }: Diagnostic): string
     .filter((each) => each !== undefined)
     .join(", ");
   return where === "" ? text : `${text}\n(${where})`;
+}
+
+/** Where the value stands that a rule has refused: some come from settings, the others from globals.tfvars. */
+function whereToSet({ summary, detail }: Diagnostic): string[] {
+  // Our rules begin with the variable's name; tofu's own frame names it as well.
+  const name =
+    summary === "Invalid value for variable"
+      ? (/^var\.([\w-]+) is\b/m.exec(detail)?.[1] ?? /^([a-z_]+) /.exec(detail)?.[1])
+      : undefined;
+  if (name === undefined) return [];
+  if (name === "ssh_pubkey") return ["Let SSH_PUBLIC_KEY_FILE in .env name the file of a public key", ...KEY];
+  const setting = SETTING_NAMES.find((each) => specOf(each).tfVar === name);
+  return [
+    setting === undefined
+      ? `Change it in terraform/globals.tfvars: ${name} = … (globals.tfvars.example explains the values)`
+      : `Change ${setting} in .env, for example ${setting}=${specOf(setting).example}`,
+  ];
 }
 
 /** @see https://opentofu.org/docs/language/state/locking/ */

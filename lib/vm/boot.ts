@@ -56,9 +56,9 @@ export async function waitForCloudInit(vm: Vm, signal: AbortSignal): Promise<str
         try {
           return { value: await vm.run(["cloud-init", "status", "--wait"], signal) };
         } catch (error) {
-          // sshd may come a moment after the agent.
+          // sshd may come a moment after the agent; by then cloud-init has made the user.
           const why = error instanceof TaskError ? (error.why ?? "") : "";
-          if (!/refused|closed|reset/i.test(why)) throw error;
+          if (!/refused|closed|reset/i.test(why) || /none of your keys/.test(why)) throw error;
           return { pending: why };
         }
       },

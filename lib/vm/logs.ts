@@ -14,8 +14,8 @@ export function readLogs({ login }: Vm): string[] {
   return [
     `Its logs are ${CLOUD_INIT_LOGS}:`,
     `$ ${login} cloud-init status --long`,
-    `$ ${login} sudo tail -n 50 ${OUTPUT_LOG}`,
-    `$ ${login} sudo grep -iE "warn|error|fail" ${LOG}`,
+    `$ ${login} sudo cat ${OUTPUT_LOG}`,
+    `$ ${login} sudo cat ${LOG}`,
   ];
 }
 
@@ -25,7 +25,7 @@ export function readLogsByAgent({ shell, vmid }: Vm): string[] {
   return [
     `Perhaps cloud-init has not set the user and its key. Its logs are ${CLOUD_INIT_LOGS}; the guest agent reads them:`,
     `$ ${shell.shown([...agent, "cloud-init", "status", "--long"])}`,
-    `$ ${shell.shown([...agent, "tail", "-n", "50", OUTPUT_LOG])}`,
+    `$ ${shell.shown([...agent, "cat", OUTPUT_LOG])}`,
   ];
 }
 
