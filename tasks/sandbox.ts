@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { TaskError } from "../lib/errors.ts";
-import { type Sandbox, sandboxDirectory, startSandbox } from "../lib/sandbox/index.ts";
+import { readFaults, type Sandbox, sandboxDirectory, startSandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
 
 const command = defineCommand({
@@ -11,10 +11,17 @@ const command = defineCommand({
       type: "boolean",
       about: "begin with an empty node: its VMs, templates and cluster are removed first",
     },
+    faults: {
+      type: "string",
+      value: "FILE",
+      about:
+        "let calls, tasks, commands and connections fail by the rules in FILE (JSON or YAML, see docs/sandbox-faults.md); works on a sandbox that runs, too; none ends them",
+    },
   },
   ownSandbox: true,
   async run(context) {
     const dir = sandboxDirectory(context.root);
+    const faults = context.flags.faults === undefined ? undefined : await readFaults(context.flags.faults);
     let node: Sandbox | undefined;
     await context.steps([
       {
@@ -38,7 +45,12 @@ const command = defineCommand({
       {
         title: "Start the embedded node",
         run: async ({ signal }) => {
-          node = await startSandbox({ dir, signal, ...(context.flags.verbose ? { log: context.note } : {}) });
+          node = await startSandbox({
+            dir,
+            signal,
+            ...(faults === undefined ? {} : { faults }),
+            ...(context.flags.verbose ? { log: context.note } : {}),
+          });
         },
       },
     ]);

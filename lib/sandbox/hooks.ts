@@ -1,4 +1,5 @@
 import type { Dispatch } from "./calls.ts";
+import type { Faults } from "./faults/index.ts";
 import type { GuestVm, World } from "./world/index.ts";
 
 /** The agent's commands that the API passes on; the names are the API's. */
@@ -59,6 +60,11 @@ export interface SandboxContext {
   readonly dispatch: Dispatch;
   /** One line for the sandbox's own log. */
   readonly log: (line: string) => void;
+}
+
+/** The same for the node's SSH side, where things fail on purpose. */
+export interface NodeContext extends SandboxContext {
+  readonly faults: Faults;
 }
 
 /** The node's SSH server, once it listens. */

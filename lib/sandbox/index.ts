@@ -7,9 +7,11 @@ import { processIdentity } from "../lock.ts";
 import { start } from "../process.ts";
 import { registerSecret } from "../secrets.ts";
 import { runningSandbox, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
+import { type FaultControl, type FaultRule, faultControl } from "./faults/index.ts";
 import { EXIT_ALREADY_SERVED } from "./instance-lock.ts";
 
 export type { SandboxEndpoints } from "./endpoints.ts";
+export { type FaultControl, type FaultRule, networkDelay, readFaults } from "./faults/index.ts";
 
 /** A running sandbox, as the tasks see it: like a real node, at its addresses. */
 export interface Sandbox {
@@ -17,6 +19,8 @@ export interface Sandbox {
   readonly endpoints: SandboxEndpoints;
   /** It ran before and goes on running when we end. */
   readonly attached: boolean;
+  /** What fails on purpose; may be changed at any time. */
+  readonly faults: FaultControl;
   /** End it, if we started it; resolves once its process is gone. */
   stop(): Promise<void>;
   /** Let it run on after this process has ended. */
@@ -30,6 +34,8 @@ export interface StartOptions {
   readonly signal?: AbortSignal;
   /** Receives what the sandbox's process says on stderr, line by line. */
   readonly log?: (line: string) => void;
+  /** What fails on purpose, also in a sandbox that runs already. A new one begins without any. */
+  readonly faults?: readonly FaultRule[];
 }
 
 /**
@@ -61,14 +67,19 @@ export async function startSandbox(options: StartOptions): Promise<Sandbox> {
   while (Date.now() < deadline) {
     signal?.throwIfAborted();
     const running = runningSandbox(dir);
-    if (running) return attached(dir, running);
+    if (running) return prepared(attached(dir, running), options);
     const child = launch(options);
     const record = await readiness(dir, child, options, deadline);
-    if (record) return owned(dir, record, child);
+    if (record) return prepared(owned(dir, record, child), options);
     // Somebody else was quicker and is still starting.
     await sleep(200, undefined, { ...(signal ? { signal } : {}) });
   }
   throw notStarted(dir, "it was not ready in time");
+}
+
+function prepared(sandbox: Sandbox, { faults }: StartOptions): Sandbox {
+  if (faults !== undefined) sandbox.faults.set(faults);
+  return sandbox;
 }
 
 /** Whether a sandbox serves the directory. */
@@ -134,7 +145,14 @@ async function readiness(
 
 function attached(dir: string, { endpoints }: SandboxRecord): Sandbox {
   registerSecret(endpoints.tokenSecret);
-  return { dir, endpoints, attached: true, stop: async () => {}, keep: async () => {} };
+  return {
+    dir,
+    endpoints,
+    attached: true,
+    faults: faultControl(dir),
+    stop: async () => {},
+    keep: async () => {},
+  };
 }
 
 function owned(dir: string, { endpoints }: SandboxRecord, child: ProcessPromise): Sandbox {
@@ -144,6 +162,7 @@ function owned(dir: string, { endpoints }: SandboxRecord, child: ProcessPromise)
     dir,
     endpoints,
     attached: false,
+    faults: faultControl(dir),
     stop: async () => {
       if (kept) return;
       // It ends when its stdin does; the signal is for one that hangs.

@@ -3,7 +3,14 @@ import { join } from "node:path";
 import { processIdentity } from "../lock.ts";
 import { type ApiServer, createDispatch, serveApi } from "./api/index.ts";
 import { recordFile, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
-import { emptyGuests, type GuestRuntime, type NodeServer, type SandboxContext } from "./hooks.ts";
+import { Faults, faultControl } from "./faults/index.ts";
+import {
+  emptyGuests,
+  type GuestRuntime,
+  type NodeContext,
+  type NodeServer,
+  type SandboxContext,
+} from "./hooks.ts";
 import { resumeAll } from "./operations/index.ts";
 import { NAMES, sandboxPlan, tokenSecret } from "./seed.ts";
 import { openWorld, removeIfThere, writeFileAtomic } from "./world/index.ts";
@@ -13,7 +20,7 @@ export interface Parts {
   /** Makes what runs inside the VMs. */
   guests?(context: Pick<SandboxContext, "world" | "log">): Promise<GuestRuntime>;
   /** Makes the node's SSH side. */
-  node?(context: SandboxContext & { readonly guests: GuestRuntime }): Promise<NodeServer>;
+  node?(context: NodeContext): Promise<NodeServer>;
 }
 
 export interface RunningServer {
@@ -31,11 +38,14 @@ const STATISTICS_MS = 2000;
 export async function serveSandbox(dir: string, parts: Parts = {}): Promise<RunningServer> {
   const { log, end } = openLog(dir);
   const secret = tokenSecret(dir);
-  const world = openWorld(dir, sandboxPlan(secret));
+  // What failed on purpose the last time does not fail again.
+  faultControl(dir).clear();
+  const faults = new Faults(dir, log);
+  const world = openWorld(dir, sandboxPlan(secret), { interference: faults });
   const guests = (await parts.guests?.({ world, log })) ?? emptyGuests;
   const dispatch = createDispatch(world, guests);
-  const api = await serveApi(world, dispatch, { log });
-  const node = await parts.node?.({ world, dispatch, log, guests });
+  const api = await serveApi(world, dispatch, { log, faults });
+  const node = await parts.node?.({ world, dispatch, log, faults });
   const statistics = setInterval(() => world.statistics.gather(), STATISTICS_MS);
   const endpoints = describe(api, node, secret);
   const record: SandboxRecord = {

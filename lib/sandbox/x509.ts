@@ -20,6 +20,8 @@ export interface CertificateRequest {
   readonly ips?: readonly string[];
   /** Days until it ends; ten years when it is left out. */
   readonly days?: number;
+  /** Days since it has been valid; one when it is left out, for guests and hosts whose clocks differ. */
+  readonly since?: number;
 }
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
@@ -58,7 +60,7 @@ export async function issueCertificate(authority: Pair, request: CertificateRequ
   const cert = await x509.X509CertificateGenerator.create({
     subject: distinguishedName(request.subject),
     issuer: issuer.subject,
-    ...validFor(request.days ?? TEN_YEARS),
+    ...validFor(request.days ?? TEN_YEARS, request.since),
     signingAlgorithm: ALGORITHM,
     publicKey: keys.publicKey,
     signingKey: await importKey(authority.key),
@@ -83,9 +85,9 @@ async function library(): Promise<typeof import("@peculiar/x509")> {
   return await import("@peculiar/x509");
 }
 
-function validFor(days: number): { notBefore: Date; notAfter: Date } {
-  // A day back, for guests and hosts whose clocks differ.
-  return { notBefore: new Date(Date.now() - DAY_MS), notAfter: new Date(Date.now() + days * DAY_MS) };
+function validFor(days: number, since = 1): { notBefore: Date; notAfter: Date } {
+  const now = Date.now();
+  return { notBefore: new Date(now - since * DAY_MS), notAfter: new Date(now + days * DAY_MS) };
 }
 
 async function makeKeys(): Promise<webcrypto.CryptoKeyPair> {

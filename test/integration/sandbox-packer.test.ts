@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { request } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -10,6 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ApiServer, createDispatch, serveApi } from "../../lib/sandbox/api/index.ts";
 import { type Dispatch, type Method, ROOT } from "../../lib/sandbox/calls.ts";
+import { Faults, faultControl } from "../../lib/sandbox/faults/index.ts";
 import { Guests } from "../../lib/sandbox/guest/index.ts";
 import { NAMES, sandboxPlan } from "../../lib/sandbox/seed.ts";
 import { createQcow2, openWorld, type World } from "../../lib/sandbox/world/index.ts";
@@ -28,7 +29,10 @@ let dispatch: Dispatch;
 let server: ApiServer;
 
 before(async () => {
-  world = openWorld(base, sandboxPlan(SECRET), { timeScale: 0 });
+  world = openWorld(base, sandboxPlan(SECRET), {
+    timeScale: 0,
+    interference: new Faults(base, () => {}),
+  });
   guests = new Guests({ world, log: () => {} });
   dispatch = createDispatch(world, guests);
   server = await serveApi(world, dispatch);
@@ -206,14 +210,14 @@ describe("an upload", () => {
 });
 
 describe("a storage that gets full while the node runs", () => {
-  const sizes = join(base, "state", "storage-sizes.json");
+  const faults = faultControl(base);
   const total = async (): Promise<unknown> =>
     ((await call("GET", `${LOCAL}/status`)) as { total: number }).total;
-  after(() => rmSync(sizes, { force: true }));
+  after(() => faults.clear());
 
   test("fails an upload in the middle, says so, and has lost what the upload was to write over", async () => {
     await upload("full.iso", ISO);
-    writeFileSync(sizes, JSON.stringify({ local: 1_500_000 }));
+    faults.set([{ where: "storage", match: "local", effect: { size: 1_500_000 } }]);
     await assert.rejects(upload("full.iso", Buffer.alloc(2_000_000)), {
       message:
         "import failed: cp: error writing '/var/lib/vz/template/iso/full.iso': No space left on device",
@@ -221,7 +225,7 @@ describe("a storage that gets full while the node runs", () => {
     assert.equal(await total(), 1_500_000);
     assert.throws(() => stored("template/iso/full.iso"), { code: "ENOENT" });
     assert.deepEqual(leftUploads(), []);
-    rmSync(sizes);
+    faults.clear();
     await upload("full.iso", Buffer.alloc(2_000_000));
   });
 });

@@ -1,36 +1,28 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../errors.ts";
 import { ApiError, type Caller, type Dispatch, type Method } from "../calls.ts";
+import type { Faults } from "../faults/index.ts";
 import { routeSchema } from "../schema/index.ts";
 import type { World } from "../world/index.ts";
 import { AuthenticationError, authenticate } from "./authenticate.ts";
 import { parseForm, type RawParams, readParams } from "./body.ts";
 import { nodeCertificate } from "./certificates.ts";
+import { ConnectionBroken, type Intercept, interceptCalls, interceptConnections } from "./interfere.ts";
 import { findRoute } from "./router.ts";
 import { routes } from "./routes/index.ts";
 import { receiveUpload, removeLeftUploads, uploadBoundary } from "./upload.ts";
-
-/** What goes back over the wire. */
-export interface WireAnswer {
-  readonly status: number;
-  /** The reason in the status line; "OK" for a 200. */
-  readonly reason: string;
-  /** Sent as JSON; undefined sends no content type. */
-  readonly body: unknown;
-  /** Sent as it is where there is no JSON. */
-  readonly text?: string;
-}
+import { refusal, send, type WireAnswer } from "./wire.ts";
 
 export interface ApiServerOptions {
   /** One of the loopback's; chosen by the system when it is left out. */
   readonly port?: number;
   /** One line for each failure that is a bug of ours. */
   readonly log?: (line: string) => void;
-  /** Stands between every request and its handling: what faults are put in here. */
-  readonly intercept?: (request: IncomingMessage, handle: () => Promise<WireAnswer>) => Promise<WireAnswer>;
+  /** What fails on purpose. */
+  readonly faults?: Faults;
 }
 
 export interface ApiServer {
@@ -57,7 +49,9 @@ export async function serveApi(
   const { caFile, ...tls } = await nodeCertificate(world);
   removeLeftUploads(world);
   const log = options.log ?? (() => {});
-  const intercept = options.intercept ?? (async (_, handle) => await handle());
+  const { faults } = options;
+  const intercept: Intercept =
+    faults === undefined ? async (_, handle) => await handle() : interceptCalls(faults);
   const server = createServer(
     { ...tls, keepAliveTimeout: 30_000, requestTimeout: 0 },
     (request, response) => {
@@ -70,6 +64,7 @@ export async function serveApi(
       );
     },
   );
+  if (faults !== undefined) await interceptConnections(server, world, faults, tls);
   await listen(server, options.port ?? 0);
   const { port } = server.address() as AddressInfo;
   return { url: `https://127.0.0.1:${port}${PREFIX}`, caFile, close: async () => await close(server) };
@@ -89,6 +84,7 @@ async function handle(
       return { status: error.status, reason: error.message, body: undefined };
     }
     if (error instanceof ApiError) return refusal(error);
+    if (error instanceof ConnectionBroken) throw error;
     log(`${request.method} ${request.url}: ${error instanceof Error ? error.stack : String(error)}`);
     return refusal(new ApiError(500, messageOf(error)));
   }
@@ -134,34 +130,6 @@ function callerOf(world: World, method: Method, path: string, request: IncomingM
   const isPublic = found !== undefined && routeSchema(found.name).user === "world";
   if (isPublic && authorization === undefined) return { user: "" };
   return authenticate(world.access, authorization, cookie);
-}
-
-function refusal(error: ApiError): WireAnswer {
-  const { status, message, errors } = error;
-  const reason = message.replace(/\s+/g, " ").trim();
-  if (status === 506) return { status, reason, body: undefined, text: message };
-  // A method that does not exist is reported without the line end that other failures have.
-  const text = status === 501 ? message : `${message}\n`;
-  return { status, reason, body: { data: null, message: text, ...(errors ? { errors } : {}) } };
-}
-
-function send(response: ServerResponse, answer: WireAnswer): void {
-  const { status, reason, body } = answer;
-  const text = body === undefined ? (answer.text ?? "") : JSON.stringify(body);
-  const headers: Record<string, string | number> = {
-    "cache-control": "max-age=0",
-    "content-length": Buffer.byteLength(text),
-    pragma: "no-cache",
-    server: "pve-api-daemon/3.0",
-  };
-  if (body !== undefined) headers["content-type"] = "application/json;charset=UTF-8";
-  response.writeHead(status, statusText(reason), headers);
-  response.end(text);
-}
-
-/** A status line holds Latin characters only. */
-function statusText(reason: string): string {
-  return reason.replace(/[^\t\x20-\x7e\x80-\xff]/g, "?");
 }
 
 function isMethod(method: string): method is Method {

@@ -2,10 +2,11 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import type { NodeServer, SandboxContext } from "../hooks.ts";
+import type { NodeContext, NodeServer, SandboxContext } from "../hooks.ts";
 import { builtins, complain, type Programs, runCommandLine, scp, write } from "../shell/index.ts";
-import { createSshServer, keptKey } from "../ssh/index.ts";
+import { keptKey } from "../ssh/index.ts";
 import { writeFileAtomic } from "../world/index.ts";
+import { acceptor, interceptPrograms } from "./interfere.ts";
 import { pveTools } from "./pve-tools.ts";
 import { qm } from "./qm.ts";
 
@@ -24,24 +25,31 @@ const USER = "root";
  * Serve the node's SSH side on loopback: its shell with Proxmox's tools, file transfer, and connections to the guests
  * (so that it works as a jump host). One key may log in; it is made with the world.
  */
-export async function serveNode(context: SandboxContext, network: GuestNetwork): Promise<NodeServer> {
-  const { world, log } = context;
+export async function serveNode(context: NodeContext, network: GuestNetwork): Promise<NodeServer> {
+  const { world, log, faults } = context;
   const client = keptKey(join(world.dir, "ssh", "id_ed25519"), "homelab-sandbox");
   const hostKey = keptKey(world.files.toHost("/etc/ssh/ssh_host_ed25519_key"), `root@${world.node}`);
-  const programs = nodePrograms(context);
-  const server = createSshServer({
-    hostKey: hostKey.private,
-    keysOf: (user) => (user === USER ? [client.public] : []),
-    exec: async (_user, line, streams) =>
-      await runCommandLine(line, streams, { files: world.files, programs, user: { name: USER, root: true } }),
-    forward: async (host, port) => await network.connect(host, port),
-    files: world.files,
-    log,
-  });
+  const programs = interceptPrograms(nodePrograms(context), faults);
+  const accept = acceptor(
+    {
+      hostKey: hostKey.private,
+      keysOf: (user) => (user === USER ? [client.public] : []),
+      exec: async (_user, line, streams) =>
+        await runCommandLine(line, streams, {
+          files: world.files,
+          programs,
+          user: { name: USER, root: true },
+        }),
+      forward: async (host, port) => await network.connect(host, port),
+      files: world.files,
+      log,
+    },
+    faults,
+  );
   // ssh2's own listener would not tell a test's connections from a leak: one plain server, closed in order.
   const listener = createServer((socket) => {
     socket.setNoDelay(true);
-    server.injectSocket(socket);
+    accept(socket);
   });
   listener.listen(0, "127.0.0.1");
   await once(listener, "listening");

@@ -85,7 +85,7 @@ function statusTable(rows: readonly StorageRow[]): string {
         kib(total),
         kib(used),
         kib(avail),
-        `${((used / total) * 100).toFixed(2)}%`,
+        `${(total === 0 ? 0 : (used / total) * 100).toFixed(2)}%`,
       ]),
     ),
   ].join("");

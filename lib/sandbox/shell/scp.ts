@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { posix } from "node:path";
 import type { Readable } from "node:stream";
+import { noSpace } from "./file-writer.ts";
 import { complain, type Process, type Program, write } from "./program.ts";
 import { absolute, reasonOf } from "./shell.ts";
 
@@ -34,10 +35,15 @@ async function receive(process: Process, input: Input, path: string): Promise<nu
     const [, mode, size, name = ""] = /^C(\d{4}) (\d+) (.+)$/.exec(line) ?? [];
     if (size !== undefined) {
       const file = isFolder ? files.toHost(posix.join(absolute(path), posix.basename(name))) : target;
+      let room = files.roomFor(files.toNode(file)) ?? Number.POSITIVE_INFINITY;
       const handle = await open(file, "w", Number.parseInt(mode ?? "", 8) & 0o777);
       try {
         await write(stdout, DONE);
-        for await (const chunk of input.bytes(Number(size))) await handle.write(chunk);
+        for await (const chunk of input.bytes(Number(size))) {
+          await handle.write(chunk.subarray(0, room));
+          room -= chunk.length;
+          if (room < 0) throw noSpace();
+        }
         await input.status();
       } finally {
         await handle.close();

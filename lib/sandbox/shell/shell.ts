@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { type NodeFiles, OutsideNodeError } from "../world/index.ts";
+import { fileWriter } from "./file-writer.ts";
 import {
   type Pipeline,
   parseCommandLine,
@@ -85,7 +86,10 @@ async function runRedirected(
   const opened: Writable[] = [];
   try {
     const redirected = await redirect(command.redirects, streams, options, opened);
-    return await runWords(command.words, redirected, options);
+    const code = await runWords(command.words, redirected, options);
+    // What is still on its way may find no room.
+    for (const stream of opened) await ended(stream);
+    return code;
   } catch (error) {
     const reason = reasonOf(error instanceof RedirectError ? error.cause : error);
     if (reason === undefined) throw error;
@@ -94,11 +98,15 @@ async function runRedirected(
     await write(streams.stderr, `${who}: ${reason}\n`);
     return 1;
   } finally {
-    for (const stream of opened) {
-      stream.end();
-      await finished(stream).catch(() => {});
-    }
+    for (const stream of opened) await ended(stream).catch(() => {});
   }
+}
+
+/** End a stream and wait until everything lies in its file. */
+async function ended(stream: Writable): Promise<void> {
+  if (stream.errored) throw stream.errored;
+  stream.end();
+  await finished(stream);
 }
 
 async function runWords(words: readonly string[], streams: Streams, options: ShellOptions): Promise<number> {
@@ -144,7 +152,7 @@ async function redirect(
         stdin = file.createReadStream();
         continue;
       }
-      const stream = file.createWriteStream();
+      const stream = fileWriter(file, options.files.roomFor(absolute(target)));
       // Whoever writes finds the stream destroyed; the reason shows there.
       stream.on("error", () => {});
       opened.push(stream);

@@ -1,2 +1,2 @@
-export { keptKey, type SshKey } from "./keys.ts";
+export { keptKey, makeKey, type SshKey } from "./keys.ts";
 export { createSshServer, type SshHost } from "./server.ts";

@@ -3,6 +3,7 @@ import { type FileHandle, lstat, mkdir, open, opendir, rename, rm, rmdir, stat }
 import { posix } from "node:path";
 import type { Attributes, SFTPWrapper } from "ssh2";
 import ssh2 from "ssh2";
+import { noSpace } from "../shell/index.ts";
 import type { NodeFiles } from "../world/index.ts";
 
 const { OPEN_MODE, STATUS_CODE } = ssh2.utils.sftp;
@@ -10,6 +11,8 @@ const { OPEN_MODE, STATUS_CODE } = ssh2.utils.sftp;
 /** Serve the SFTP protocol (scp uses it, too) below a machine's root; paths are the machine's. */
 export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
   const open_ = new Map<number, FileHandle | string[]>();
+  /** How many bytes a file may come to hold, where that is limited. */
+  const rooms = new WeakMap<FileHandle, number>();
   let next = 0;
   const keep = (what: FileHandle | string[]): Buffer => {
     const handle = Buffer.alloc(4);
@@ -63,6 +66,9 @@ export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
   sftp.on("OPEN", (id, path, flags) =>
     attempt(id, async () => {
       const file = await open(host(path), openFlags(flags), 0o600);
+      const room =
+        openFlags(flags) === constants.O_RDONLY ? undefined : files.roomFor(posix.resolve("/root", path));
+      if (room !== undefined) rooms.set(file, room);
       sftp.handle(id, keep(file));
     }),
   );
@@ -75,7 +81,10 @@ export function serveSftp(sftp: SFTPWrapper, files: NodeFiles): void {
   );
   sftp.on("WRITE", (id, handle, offset, data) =>
     attempt(id, async () => {
-      await fileOf(handle).write(data, 0, data.length, offset);
+      const file = fileOf(handle);
+      const room = Math.max(0, (rooms.get(file) ?? Number.POSITIVE_INFINITY) - offset);
+      await file.write(data, 0, Math.min(data.length, room), offset);
+      if (room < data.length) throw noSpace();
       ok(id);
     }),
   );

@@ -8,6 +8,7 @@ export {
   type User,
 } from "./access.ts";
 export { readIfThere, removeIfThere, writeFileAtomic, writeJsonAtomic } from "./atomic-file.ts";
+export type { Interference, TaskFault } from "./interference.ts";
 export { LockTimeoutError } from "./mutex.ts";
 export { NodeFiles, OutsideNodeError } from "./node-files.ts";
 export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";

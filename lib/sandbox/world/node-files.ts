@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { dirname, join, posix, sep } from "node:path";
 import { isMissing } from "./atomic-file.ts";
+import { type Interference, undisturbed } from "./interference.ts";
 
 /** A path on the node led out of the node's file system. */
 export class OutsideNodeError extends Error {
@@ -11,9 +12,20 @@ export class OutsideNodeError extends Error {
 export class NodeFiles {
   /** Absolute host path of the node's "/". */
   readonly root: string;
+  readonly #interference: Pick<Interference, "roomFor">;
 
-  constructor(root: string) {
+  constructor(root: string, interference: Pick<Interference, "roomFor"> = undisturbed) {
     this.root = realpathSync(root);
+    this.#interference = interference;
+  }
+
+  /**
+   * How many bytes a file may come to hold; undefined for as many as the host has room for. To be asked once for each
+   * file that is opened for writing.
+   * @param nodePath absolute
+   */
+  roomFor(nodePath: string): number | undefined {
+    return this.#interference.roomFor(nodePath);
   }
 
   /**

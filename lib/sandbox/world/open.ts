@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { AccessControl, type AccessData } from "./access.ts";
 import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
+import { type Interference, undisturbed } from "./interference.ts";
 import { NodeFiles } from "./node-files.ts";
 import { NodeStatistics } from "./statistics.ts";
 import { StorageStore } from "./storages.ts";
@@ -24,6 +25,8 @@ export interface WorldPlan {
 export interface WorldOptions {
   /** How long tasks take, as a share of what a real node needs: 0 at once, 1 as long as there. */
   readonly timeScale?: number;
+  /** What goes wrong on purpose; nothing when it is left out. */
+  readonly interference?: Interference;
 }
 
 /** What is decided once, when the world is made. */
@@ -46,13 +49,14 @@ const NODE_DIRECTORIES = ["/root", "/tmp", "/etc/pve", "/mnt", "/var/log", "/var
  * @param plan used when there is none yet; an existing world keeps what it has
  */
 export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = {}): World {
+  const { timeScale = DEFAULT_TIME_SCALE, interference = undisturbed } = options;
   const root = join(dir, "rootfs");
   const state = join(dir, "state");
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   mkdirSync(root, { recursive: true });
 
   const facts = readFacts(join(state, "node.json"), plan);
-  const files = new NodeFiles(root);
+  const files = new NodeFiles(root, interference);
   for (const directory of NODE_DIRECTORIES) mkdirSync(files.toHost(directory), { recursive: true });
   for (const storage of facts.storages) {
     for (const content of storage.content) {
@@ -67,8 +71,8 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
     files,
     vms,
     statistics: new NodeStatistics(() => vms.list().map((vm) => vm.vmid)),
-    storages: new StorageStore(facts.storages, files, join(state, "storage-sizes.json")),
-    tasks: new TaskStore(join(state, "tasks"), facts.node, bootedAt, options.timeScale ?? DEFAULT_TIME_SCALE),
+    storages: new StorageStore(facts.storages, files, interference),
+    tasks: new TaskStore(join(state, "tasks"), facts.node, { bootedAt, timeScale, interference }),
     access: new AccessControl(join(state, "access.json"), plan.access),
     bootedAt,
   };

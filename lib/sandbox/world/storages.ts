@@ -1,7 +1,8 @@
 import { readdirSync, statSync } from "node:fs";
 import { readdir, stat, statfs } from "node:fs/promises";
 import { join, posix } from "node:path";
-import { isMissing, readIfThere } from "./atomic-file.ts";
+import { isMissing } from "./atomic-file.ts";
+import type { Interference } from "./interference.ts";
 import type { NodeFiles } from "./node-files.ts";
 import { inspectImage } from "./qcow2.ts";
 import type { ContentType, Storage, Volume } from "./types.ts";
@@ -39,13 +40,12 @@ export class StorageError extends Error {
 export class StorageStore {
   readonly #storages: readonly Storage[];
   readonly #files: NodeFiles;
-  readonly #sizesFile: string;
+  readonly #interference: Interference;
 
-  /** @param sizesFile names limited storages with their bytes: {"vmdata": 12582912}; need not be there */
-  constructor(storages: readonly Storage[], files: NodeFiles, sizesFile: string) {
+  constructor(storages: readonly Storage[], files: NodeFiles, interference: Interference) {
     this.#storages = storages;
     this.#files = files;
-    this.#sizesFile = sizesFile;
+    this.#interference = interference;
   }
 
   list(): readonly Storage[] {
@@ -67,13 +67,18 @@ export class StorageStore {
    * Bytes of a storage that is a file system of its own, so that it can be full; without a limit there is as much room
    * as on the host. Looked up each time: whoever tries what happens on a full storage changes it while the node runs.
    */
-  limit({ id }: Storage): number | undefined {
-    const sizes = JSON.parse(readIfThere(this.#sizesFile) ?? "{}") as Readonly<Record<string, number>>;
-    return sizes[id];
+  limit({ id, size }: Storage): number | undefined {
+    return this.#interference.sizeOf(id) ?? size;
+  }
+
+  /** Whether the node reaches it. */
+  isActive({ id }: Storage): boolean {
+    return !this.#interference.isOffline(id);
   }
 
   /** Space of the file system under the storage. */
   async usage(storage: Storage): Promise<StorageUsage> {
+    if (!this.isActive(storage)) return { total: 0, used: 0, avail: 0 };
     const limit = this.limit(storage);
     if (limit !== undefined) {
       const used = await allocatedBelow(this.#files.toHost(storage.path));
@@ -91,6 +96,7 @@ export class StorageStore {
     const id = parseVolumeId(volid);
     if (id === undefined) throw new StorageError(`unable to parse volume ID '${volid}'`);
     const storage = this.get(id.storage);
+    this.#demandActive(storage);
     const name = parseVolumeName(id.name);
     if (name === undefined) throw new StorageError(`unable to parse directory volume name '${id.name}'`);
     const path = posix.join(storage.path, pathOfVolume(name));
@@ -111,6 +117,7 @@ export class StorageStore {
     storage: Storage,
     only: { readonly content?: ContentType; readonly vmid?: number } = {},
   ): Promise<Volume[]> {
+    this.#demandActive(storage);
     const types = storage.content.filter((type) => only.content === undefined || type === only.content);
     const names = types.flatMap((type) =>
       type === "images" ? this.#imageNames(storage, only.vmid) : this.#fileNames(storage, type, only.vmid),
@@ -139,6 +146,12 @@ export class StorageStore {
       .filter((file) => statSync(join(directory, file), { throwIfNoEntry: false })?.isFile() === true)
       .map((file) => `${content}/${file}`)
       .filter((name) => parseVolumeName(name) !== undefined);
+  }
+
+  #demandActive(storage: Storage): void {
+    if (this.isActive(storage)) return;
+    const why = `directory '${storage.path}' does not exist or is unreachable`;
+    throw new StorageError(`unable to activate storage '${storage.id}' - ${why}`);
   }
 
   #directory(storage: Storage, content: ContentType): string {

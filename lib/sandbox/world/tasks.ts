@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../errors.ts";
 import { readIfThere, removeIfThere, writeJsonAtomic } from "./atomic-file.ts";
+import type { Interference, TaskFault } from "./interference.ts";
 import type { Task } from "./types.ts";
 import { formatUpid } from "./upid.ts";
 
@@ -30,6 +31,15 @@ export interface TaskRequest {
   run(worker: Worker): Promise<void>;
 }
 
+/** How the workers of a node behave. */
+interface TaskWorld {
+  /** When the node was booted: milliseconds since the epoch. */
+  readonly bootedAt: number;
+  /** How long tasks take, as a share of what a real node needs. */
+  readonly timeScale: number;
+  readonly interference: Pick<Interference, "task">;
+}
+
 interface LiveTask {
   task: Task;
   readonly controller: AbortController;
@@ -45,20 +55,17 @@ const LOST = "unexpected status";
 export class TaskStore {
   readonly #directory: string;
   readonly #node: string;
-  readonly #bootedAt: number;
-  readonly #timeScale: number;
+  readonly #world: TaskWorld;
   readonly #ended = new Map<string, Task>();
   readonly #live = new Map<string, LiveTask>();
+  /** Tasks that nobody is to know of any more: only who started them can still wait for them. */
+  readonly #vanished = new Map<string, LiveTask>();
   #nextPid: number;
 
-  /**
-   * @param timeScale how long tasks take, as a share of what a real node needs
-   */
-  constructor(directory: string, node: string, bootedAt: number, timeScale: number) {
+  constructor(directory: string, node: string, world: TaskWorld) {
     this.#directory = directory;
     this.#node = node;
-    this.#bootedAt = bootedAt;
-    this.#timeScale = timeScale;
+    this.#world = world;
     mkdirSync(directory, { recursive: true });
     for (const task of readTasks(directory)) {
       // It was running when the sandbox was killed: its worker is gone.
@@ -72,10 +79,21 @@ export class TaskStore {
   /** Start a worker; it runs on its own from here. */
   start(request: TaskRequest): Task {
     const task = this.#describe(request);
-    const controller = new AbortController();
-    this.#save(task);
-    const live: LiveTask = { task, controller, done: Promise.resolve().then(() => this.#run(request, live)) };
-    this.#live.set(task.upid, live);
+    const faults = this.#world.interference.task(
+      [task.type, task.id].filter((part) => part !== "").join(" "),
+    );
+    const run = disturbed(request.run, faults);
+    const live: LiveTask = {
+      task,
+      controller: new AbortController(),
+      done: Promise.resolve().then(() => this.#run({ ...request, run }, live)),
+    };
+    if (faults.some((fault) => "vanish" in fault)) {
+      this.#vanished.set(task.upid, live);
+    } else {
+      this.#save(task);
+      this.#live.set(task.upid, live);
+    }
     return task;
   }
 
@@ -92,6 +110,11 @@ export class TaskStore {
 
   /** Wait until a task has ended; one that is unknown is an error of the caller. */
   async finished(upid: string): Promise<Task> {
+    const vanished = this.#vanished.get(upid);
+    if (vanished !== undefined) {
+      await vanished.done;
+      return vanished.task;
+    }
     await this.#live.get(upid)?.done;
     const task = this.#ended.get(upid);
     if (task === undefined) throw new Error(`no such task: ${upid}`);
@@ -105,7 +128,7 @@ export class TaskStore {
 
   /** Wait for what runs, asking it to stop. */
   async close(): Promise<void> {
-    const running = [...this.#live.values()];
+    const running = [...this.#live.values(), ...this.#vanished.values()];
     for (const { controller } of running) controller.abort();
     await Promise.all(running.map(({ done }) => done));
   }
@@ -117,7 +140,7 @@ export class TaskStore {
     };
     const { signal } = live.controller;
     const takes = async (seconds: number): Promise<void> => {
-      await sleep(seconds * 1000 * this.#timeScale, undefined, { signal });
+      await sleep(seconds * 1000 * this.#world.timeScale, undefined, { signal });
     };
     const exitstatus = await request.run({ log, takes, signal }).then(
       () => "OK",
@@ -125,15 +148,15 @@ export class TaskStore {
     );
     // The result is part of the log, but not of what `qm` prints.
     const last = exitstatus === "OK" ? "TASK OK" : `TASK ERROR: ${exitstatus}`;
-    this.#live.delete(live.task.upid);
-    this.#archive({ ...live.task, log: [...live.task.log, last], endtime: seconds(Date.now()), exitstatus });
+    live.task = { ...live.task, log: [...live.task.log, last], endtime: seconds(Date.now()), exitstatus };
+    if (this.#live.delete(live.task.upid)) this.#archive(live.task);
   }
 
   #describe({ type, id, user, token }: TaskRequest): Task {
     const now = Date.now();
     const process = {
       pid: this.#nextPid,
-      pstart: Math.floor((now - this.#bootedAt) / 10),
+      pstart: Math.floor((now - this.#world.bootedAt) / 10),
       starttime: seconds(now),
     };
     this.#nextPid += 1;
@@ -160,6 +183,38 @@ export class TaskStore {
   #file(upid: string): string {
     return join(this.#directory, `${upid.replace(/[^a-zA-Z0-9@._-]/g, "_")}.json`);
   }
+}
+
+/** The work of a task with what is to go wrong with it. */
+function disturbed(run: TaskRequest["run"], faults: readonly TaskFault[]): TaskRequest["run"] {
+  return faults.reduceRight<TaskRequest["run"]>((work, fault) => {
+    if ("delay" in fault) {
+      return async (worker) => {
+        await sleep(fault.delay, undefined, { signal: worker.signal });
+        await work(worker);
+      };
+    }
+    if ("hang" in fault) {
+      return async ({ signal }) => {
+        await new Promise((_, reject) => {
+          signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        });
+      };
+    }
+    if ("vanish" in fault) return fault.vanish === "before" ? async () => {} : work;
+    return async (worker) => {
+      await work(fault.when === "after" ? worker : failingWorker(worker, fault.fail));
+      throw new Error(fault.fail);
+    };
+  }, run);
+}
+
+/** Fails at the first thing that the work asks of it, so that the work cleans up as it does after a failure of its own. */
+function failingWorker({ signal }: Worker, message: string): Worker {
+  const fail = (): never => {
+    throw new Error(message);
+  };
+  return { signal, log: fail, takes: async () => fail() };
 }
 
 function readTasks(directory: string): Task[] {

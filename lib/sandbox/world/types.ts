@@ -62,6 +62,8 @@ export interface Storage {
   /** On the node, for example "/var/lib/vz". */
   readonly path: string;
   readonly content: readonly ContentType[];
+  /** Bytes, where it is a file system of its own; without it there is as much room as on the host. */
+  readonly size?: number;
 }
 
 /** A volume as listings show it. */

@@ -1,5 +1,5 @@
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import {
   createImage,
   hashSecret,
@@ -245,8 +245,8 @@ export const TINY: Storage = {
   type: "dir",
   path: "/srv/rec/full",
   content: ["images", "iso"],
+  size: 12_582_912,
 };
-const TINY_SIZE = 12_582_912;
 
 /** What a flow finds when it begins. */
 export interface Beginning {
@@ -284,7 +284,6 @@ export async function recordedWorld(dir: string, beginning: Beginning, timeScale
   const { stopped, running, unseen = [], grants = {}, files = {}, storages = [] } = beginning;
   const plan = { ...PLAN, storages: [...PLAN.storages, ...storages] };
   const world = openWorld(dir, plan, { timeScale });
-  writeFileSync(join(dir, "state", "storage-sizes.json"), JSON.stringify({ [TINY.id]: TINY_SIZE }));
   for (const [path, privileges] of Object.entries(grants)) grant(world, path, privileges);
   for (const vmid of [...stopped, ...running]) world.vms.create(vmid, VMS[vmid] ?? {});
   world.statistics.gather();

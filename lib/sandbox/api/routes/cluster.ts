@@ -133,7 +133,7 @@ async function storages(call: CallContext): Promise<Record<string, unknown>[]> {
         node: world.node,
         plugintype: storage.type,
         content: storage.content.join(","),
-        status: "available",
+        status: world.storages.isActive(storage) ? "available" : "unknown",
         shared: 0,
         maxdisk: total,
         disk: used,

@@ -141,7 +141,7 @@ async function statusOf({ world }: CallContext, storage: Storage): Promise<Stora
   return {
     type: storage.type,
     content: storage.content.join(","),
-    active: 1,
+    active: world.storages.isActive(storage) ? 1 : 0,
     enabled: 1,
     shared: 0,
     ...usage,
