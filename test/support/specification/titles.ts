@@ -18,14 +18,15 @@ export function isTestFile(path: string): boolean {
  * Whether a file has a test of this title.
  * @param path decides how the file is read
  * @param text the file
- * @param wanted the title; each part that the test puts in is {@link HOLE}, or a text that the file contains in quotes
+ * @param wanted the title; each part that the test puts in is {@link HOLE}, or a text or a number that the file contains
  */
 export function hasTitle(path: string, text: string, wanted: string): boolean {
   const reader = READERS.find(({ files }) => files.test(path));
   if (reader === undefined) return false;
   const titles = known.get(text) ?? reader.titles(text);
   known.set(text, titles);
-  const isGiven = (part: string): boolean => part === HOLE || isQuoted(text, part);
+  const isGiven = (part: string): boolean =>
+    part === HOLE || isQuoted(text, part) || (/^\d+$/.test(part) && new RegExp(`\\b${part}\\b`).test(text));
   return titles.some((title) => {
     // Nothing fixed to know it by: the whole title comes from data of the file.
     if (title.join("").replace(/\W/g, "").length < 5) return isQuoted(text, wanted);
