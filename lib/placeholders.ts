@@ -68,6 +68,7 @@ interface Rule {
 /** Wrong wherever they stand, unless it is one of the two words themselves. */
 const ANYWHERE: readonly Rule[] = [
   { form: /\b\w*change[_-]?me\w*|\bchange me\b/gi, advice: SAY_CHANGEME },
+  { form: /\b(?:replace|fill|edit|insert|set)[_-]?(?:me|here|in)(?![a-z])\w*/gi, advice: SAY_CHANGEME },
   { form: /\bto-?do\b/gi, advice: SAY_TODO },
   { form: /\b(?:fix[_-]?me|tbd|tba)\b|\bXXX\b/gi, advice: SAY_TODO },
 ];
@@ -76,7 +77,6 @@ const ANGLES =
   /(?<![?<\\])<(?!(?:wait\w*|up|down|left\w*|right\w*|tab|enter|return|home|end|page\w+|esc|bs|del|insert|spacebar|menu|f\d+)>)[a-z][\w .-]*>/gi;
 /** Wrong in values; in a comment they may be a plain sentence. */
 const IN_VALUES: readonly Rule[] = [
-  { form: /\b(?:replace|fill|edit|insert|set)[_-]?(?:me|here|in)(?![a-z])\w*/gi, advice: SAY_CHANGEME },
   { form: /\byour[_-]\w[\w-]*|\byour(?:password|token|secret|key|domain|name)\b/gi, advice: SAY_CHANGEME },
   { form: ANGLES, advice: SAY_CHANGEME },
   { form: /\bplaceholder\b/gi, advice: SAY_CHANGEME },
