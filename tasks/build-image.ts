@@ -1,24 +1,17 @@
-import { loadSettings, type SettingName } from "../lib/config/index.ts";
+import type { SettingName } from "../lib/config/index.ts";
 import { UsageError } from "../lib/errors.ts";
 import { parseImageName } from "../lib/image-name.ts";
-import { type ImageMetadata, shellFrom } from "../lib/proxmox/index.ts";
+import type { ImageMetadata } from "../lib/proxmox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
 import { qemuSteps } from "./image-build/in-qemu.ts";
 import { NODE_REQUIRES, NODE_USES, proxmoxSteps } from "./image-build/on-node.ts";
 import { type Build, IMAGE_USES, type ImageSettings } from "./image-build/packer.ts";
+import { VIA_FLAG, WAY_USES, wayFrom } from "./image-upload/way.ts";
 import { templateOf } from "./tf-init.ts";
 import { upload } from "./upload-image.ts";
 
 /** Settings of the node that a local image is uploaded to. */
-const UPLOAD_USES = [
-  "PM_SSH_HOST",
-  "PM_API_URL",
-  "PM_SSH_USER",
-  "PM_SSH_PORT",
-  "PM_SSH_CONFIG",
-  "PM_STORAGE",
-  "PM_BRIDGE",
-] as const satisfies readonly SettingName[];
+const UPLOAD_USES = [...WAY_USES, "PM_STORAGE", "PM_BRIDGE"] as const satisfies readonly SettingName[];
 
 const command = defineCommand({
   name: "build-image",
@@ -30,12 +23,13 @@ const command = defineCommand({
       value: "NAME",
       about: "proxmox: on the node (default); qemu: on this machine, then uploaded",
     },
+    via: VIA_FLAG,
     "no-upload": { type: "boolean", about: "with --builder qemu: leave the qcow2 here" },
     "on-error": { type: "string", value: "keep", about: "keep what is built so far when the build fails" },
   },
   uses: [...new Set([...IMAGE_USES, ...NODE_REQUIRES, ...NODE_USES, ...UPLOAD_USES])],
   async run(context) {
-    const { settings, flags, root, sources } = context;
+    const { settings, flags, root } = context;
     const name = templateOf(settings);
     demandPossible(name, settings, flags.builder, flags.onError);
     const build: Build = {
@@ -46,7 +40,7 @@ const command = defineCommand({
       ...(flags.verbose ? { log: context.note } : {}),
     };
     if (flags.builder !== "qemu") {
-      const node = await loadSettings(NODE_REQUIRES, NODE_USES, sources);
+      const node = await context.load(NODE_REQUIRES, NODE_USES);
       let metadata: ImageMetadata | undefined;
       await context.steps(
         proxmoxSteps(build, node, (made) => {
@@ -56,23 +50,26 @@ const command = defineCommand({
       return context.result(name, { template: name, metadata });
     }
     // Before the build, which takes an hour, and not after it.
-    const target = flags.noUpload ? undefined : await loadSettings([], UPLOAD_USES, sources);
-    const shell = target === undefined ? undefined : shellFrom(target);
-    shell?.demandHost();
+    const target = flags.noUpload ? undefined : await context.load([], ["PM_STORAGE", "PM_BRIDGE"]);
+    const onto = target === undefined ? undefined : await wayFrom(flags.via, context.load);
     let file = "";
     await context.steps(
       qemuSteps(build, (made) => {
         file = made;
       }),
     );
-    if (target === undefined || shell === undefined) return context.result(file, { file });
-    await upload(context, shell, {
-      file,
-      name,
-      k3sVersion: settings.K3S_VERSION,
-      storage: target.PM_STORAGE,
-      bridge: target.PM_BRIDGE,
-    });
+    if (target === undefined || onto === undefined) return context.result(file, { file });
+    try {
+      await upload(context, onto.way, {
+        file,
+        name,
+        k3sVersion: settings.K3S_VERSION,
+        storage: target.PM_STORAGE,
+        bridge: target.PM_BRIDGE,
+      });
+    } finally {
+      await onto.close();
+    }
   },
 });
 

@@ -2,12 +2,22 @@ import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
 import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
-import { apiFrom, inspectQcow2, listVms, type NodeShell, shellFrom } from "../lib/proxmox/index.ts";
+import {
+  ApiWay,
+  apiFrom,
+  inspectQcow2,
+  listVms,
+  type NodeShell,
+  type ProxmoxApi,
+  SshWay,
+  shellFrom,
+} from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
 import { argoRequest, argoSteps, repositorySteps } from "./argo.ts";
+import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
 import { applyDeps, applySteps } from "./tf-apply.ts";
@@ -34,6 +44,8 @@ export interface DeployRequest {
   readonly sandbox: Sandbox | undefined;
   /** The qcow2 to make the template of, where it is not there yet. */
   readonly image: string | undefined;
+  /** How it comes onto the node. */
+  readonly via?: Via | undefined;
   readonly allowReplace?: readonly string[];
 }
 
@@ -55,6 +67,7 @@ export interface Deployment {
 export class Deploy {
   readonly #request: DeployRequest;
   readonly #shell: NodeShell;
+  readonly #api: ProxmoxApi;
   readonly cluster: ClusterSession;
   #made: { readonly outputs: EnvironmentOutputs; readonly vm: Vm } | undefined;
   #argocd: ArgoInstallation | undefined;
@@ -63,6 +76,7 @@ export class Deploy {
     const { settings } = request;
     this.#request = request;
     this.#shell = shellFrom(settings);
+    this.#api = apiFrom(settings);
     this.cluster = clusterSession(settings, this.#shell, settings.ENV);
   }
 
@@ -126,6 +140,7 @@ export class Deploy {
   async close(): Promise<void> {
     await this.cluster.close();
     await this.#shell.close();
+    await this.#api.close();
   }
 
   async #tools(): Promise<Step[]> {
@@ -168,7 +183,7 @@ export class Deploy {
   }
 
   #upload(image: string): Step[] {
-    const { settings } = this.#request;
+    const { settings, via } = this.#request;
     return uploadSteps(
       {
         file: resolve(image),
@@ -177,7 +192,7 @@ export class Deploy {
         storage: settings.PM_STORAGE,
         bridge: settings.PM_BRIDGE,
       },
-      { shell: this.#shell },
+      { way: via === "api" ? new ApiWay(this.#api, settings.PM_NODE) : new SshWay(this.#shell) },
     );
   }
 }
@@ -233,6 +248,7 @@ const command = defineCommand({
       value: "FILE",
       about: "the qcow2 image to make the template of, where it is not on the node yet",
     },
+    via: VIA_FLAG,
     "allow-replace": {
       type: "string",
       multiple: true,
@@ -249,6 +265,7 @@ const command = defineCommand({
       root,
       sandbox,
       image: flags.image,
+      via: parseVia(flags.via),
       allowReplace: flags.allowReplace,
     });
     try {

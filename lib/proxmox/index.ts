@@ -27,11 +27,10 @@ export {
   createWords,
   importWords,
   Qm,
-  type TemplatePlan,
-  type Vmid,
 } from "./qm.ts";
 export { quoteWords } from "./quote.ts";
 export { learnHostKey, NodeShell, type SshTarget, type VmTarget } from "./ssh.ts";
 export { demandSpace, storages } from "./storage.ts";
 export { openTunnel, type Tunnel, tunnelCommand } from "./tunnel.ts";
 export * from "./upload/index.ts";
+export type { TemplatePlan, Vmid, VmMaker } from "./vm-maker.ts";

@@ -1,30 +1,22 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../errors.ts";
 import { CommandError, type RunOptions } from "../process.ts";
 import type { NodeShell } from "./ssh.ts";
-
-/** A VM's number, as Proxmox allows it: 100 to 999999999. */
-export type Vmid = number & { readonly brand: "Vmid" };
-
-/** @throws {Error} for what Proxmox does not take as a VM's number */
-export function parseVmid(text: string | number): Vmid {
-  const number = /^[1-9]\d{2,8}$/.test(String(text)) ? Number(text) : 0;
-  if (number < 100) throw new Error(`"${text}" is not a VM's number (100 to 999999999)`);
-  return number as Vmid;
-}
-
-/** What a template is made from. */
-export interface TemplatePlan {
-  readonly vmid: Vmid;
-  readonly name: string;
-  readonly storage: string;
-  readonly bridge: string;
-  /** The image on the node. */
-  readonly imagePath: string;
-  readonly notes: string;
-}
+import {
+  cloudInitOptions,
+  createOptions,
+  type DestroyOptions,
+  importOptions,
+  type MadeVm,
+  parseVmid,
+  type TemplatePlan,
+  type Vmid,
+  VmidTakenError,
+  type VmMaker,
+} from "./vm-maker.ts";
 
 /** The node's `qm`, a function a command. All run as root on the node, by SSH. @see https://pve.proxmox.com/pve-docs/qm.1.html */
-export class Qm {
+export class Qm implements VmMaker {
   readonly #shell: NodeShell;
 
   constructor(shell: NodeShell) {
@@ -38,11 +30,11 @@ export class Qm {
   }
 
   /** Every VM and template on the node. */
-  async list(options: RunOptions = {}): Promise<{ vmid: Vmid; name: string; status: string }[]> {
+  async list(options: RunOptions = {}): Promise<MadeVm[]> {
     const { stdout } = await this.#shell.run(["qm", "list"], options);
     return stdout.split("\n").flatMap((line) => {
-      const [, vmid, name = "", status = ""] = /^\s*(\d+)\s+(\S+)\s+(\S+)/.exec(line) ?? [];
-      return vmid === undefined ? [] : [{ vmid: parseVmid(vmid), name, status }];
+      const [, vmid, name = ""] = /^\s*(\d+)\s+(\S+)/.exec(line) ?? [];
+      return vmid === undefined ? [] : [{ vmid: parseVmid(vmid), name }];
     });
   }
 
@@ -84,7 +76,10 @@ export class Qm {
     await this.#shell.run(["qm", "template", String(vmid)], options);
   }
 
-  /** Remove a VM and its disks. An import whose SSH connection is gone goes on and holds the VM's lock: wait for it. */
+  /**
+   * Remove a VM and its disks. An import whose SSH connection is gone goes on and holds the VM's lock: wait for it.
+   * @throws {Error} with the command that does it by hand
+   */
   async destroy(vmid: Vmid, { patienceMs = 300_000, ...options }: DestroyOptions = {}): Promise<void> {
     const words = ["qm", "destroy", String(vmid), "--purge", "1", "--destroy-unreferenced-disks", "1"];
     for (const deadline = Date.now() + patienceMs; ; ) {
@@ -93,16 +88,18 @@ export class Qm {
         return;
       } catch (error) {
         const locked = error instanceof CommandError && /can't lock file|VM is locked/.test(error.stderr);
-        if (!locked || Date.now() >= deadline) throw error;
+        if (!locked || Date.now() >= deadline) throw byHand(this.#shell, words, error);
         await sleep(Math.min(1000, patienceMs), undefined, options.signal ? { signal: options.signal } : {});
       }
     }
   }
 }
 
-export interface DestroyOptions extends RunOptions {
-  /** Milliseconds to wait for a lock that somebody else holds. */
-  readonly patienceMs?: number;
+/** What went wrong, and how a person does the same once it is mended. */
+function byHand(shell: NodeShell, words: readonly string[], error: unknown): Error {
+  return new Error(`${messageOf(error)}\nWhen that is mended, by hand:\n$ ${shell.shown(words)}`, {
+    cause: error,
+  });
 }
 
 /** `qm` shows notes in one line, percent-encoded. */
@@ -114,38 +111,21 @@ function decoded(text: string): string {
   }
 }
 
-/** Another VM got the number first. */
-export class VmidTakenError extends Error {
-  override readonly name = "VmidTakenError";
-
-  constructor(vmid: Vmid) {
-    super(`VM ${vmid} exists already`);
-  }
+/** The command that creates the VM, without a disk. */
+export function createWords(plan: TemplatePlan): string[] {
+  return ["qm", "create", String(plan.vmid), ...asWords(createOptions(plan))];
 }
 
-/** UEFI on q35, no keys enrolled (the image's loader is not signed by Microsoft's), one NIC, a serial console. */
-export function createWords({ vmid, name, storage, bridge }: TemplatePlan): string[] {
-  return [
-    ...["qm", "create", String(vmid), "--name", name],
-    ...["--ostype", "l26", "--machine", "q35", "--bios", "ovmf"],
-    ...["--efidisk0", `${storage}:0,efitype=4m,pre-enrolled-keys=0`],
-    ...["--cpu", "x86-64-v2-AES", "--cores", "2", "--memory", "2048"],
-    ...["--scsihw", "virtio-scsi-single", "--net0", `virtio,bridge=${bridge}`],
-    ...["--agent", "enabled=1", "--serial0", "socket", "--vga", "serial0"],
-    ...["--tags", "homelab;k3s;template"],
-  ];
+/** The command that imports the image as the disk. */
+export function importWords(plan: TemplatePlan): string[] {
+  return ["qm", "set", String(plan.vmid), ...asWords(importOptions(plan))];
 }
 
-/** Import the image as the disk, behind the controller that `createWords` chose; trimmed blocks are given back. */
-export function importWords({ vmid, storage, imagePath }: TemplatePlan): string[] {
-  const disk = `${storage}:0,import-from=${imagePath},ssd=1,discard=on,iothread=1`;
-  return ["qm", "set", String(vmid), "--scsi0", disk];
+/** The command that adds the cloud-init drive and the notes. */
+export function cloudInitWords(plan: TemplatePlan): string[] {
+  return ["qm", "set", String(plan.vmid), ...asWords(cloudInitOptions(plan))];
 }
 
-/** A cloud-init drive, the disk to boot from, DHCP until a clone is told otherwise, and the notes. */
-export function cloudInitWords({ vmid, storage, notes }: TemplatePlan): string[] {
-  return [
-    ...["qm", "set", String(vmid), "--ide2", `${storage}:cloudinit`],
-    ...["--boot", "order=scsi0", "--ipconfig0", "ip=dhcp", "--description", notes],
-  ];
+function asWords(options: Readonly<Record<string, string>>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
 }

@@ -17,7 +17,7 @@ import { pipeline } from "node:stream/promises";
 import { after, before, describe, test } from "node:test";
 import { TaskError } from "../../lib/errors.ts";
 import { run } from "../../lib/process.ts";
-import { type ImageMetadata, NodeShell } from "../../lib/proxmox/index.ts";
+import { type ImageMetadata, NodeShell, SshWay } from "../../lib/proxmox/index.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { uploadSteps } from "../../tasks/upload-image.ts";
@@ -426,7 +426,10 @@ async function upload({ endpoints }: Sandbox, file: string): Promise<ImageMetada
   const done = (made: ImageMetadata): void => {
     metadata = made;
   };
-  const steps = uploadSteps({ file, name: NAME, k3sVersion: K3S_VERSION, storage, bridge }, { shell, done });
+  const steps = uploadSteps(
+    { file, name: NAME, k3sVersion: K3S_VERSION, storage, bridge },
+    { way: new SshWay(shell), done },
+  );
   try {
     await runSteps(steps, {
       signal: abort.signal,

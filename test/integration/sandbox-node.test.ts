@@ -6,16 +6,10 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  cloudInitWords,
-  createWords,
-  importWords,
-  parseVmid,
-  Qm,
-  type TemplatePlan,
-} from "../../lib/proxmox/qm.ts";
+import { cloudInitWords, createWords, importWords, Qm } from "../../lib/proxmox/qm.ts";
 import { quoteWords } from "../../lib/proxmox/quote.ts";
 import { NodeShell } from "../../lib/proxmox/ssh.ts";
+import { parseVmid, type TemplatePlan } from "../../lib/proxmox/vm-maker.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { createQcow2 } from "../../lib/sandbox/world/index.ts";
 import { execute, type Finished, onNode, sshOptions } from "../support/ssh.ts";

@@ -33,6 +33,7 @@ import {
   parseNotes,
   readContent,
   type SshTarget,
+  SshWay,
   send,
   UPLOAD_FOLDER,
   uploadPath,
@@ -156,7 +157,10 @@ async function upload(
   const done = (made: ImageMetadata): void => {
     metadata = made;
   };
-  const steps = uploadSteps({ storage, bridge, k3sVersion: "v1.28.5+k3s1", ...request }, { shell, done });
+  const steps = uploadSteps(
+    { storage, bridge, k3sVersion: "v1.28.5+k3s1", ...request },
+    { way: new SshWay(shell), done },
+  );
   await runSteps(steps, {
     signal,
     yes: false,
@@ -351,7 +355,10 @@ describe("upload-image", () => {
     assert.equal(result.exitCode, 2);
     assert.throws(
       () =>
-        uploadSteps({ file, name: "golden", storage: "a", bridge: "b" }, { shell: new NodeShell(target()) }),
+        uploadSteps(
+          { file, name: "golden", storage: "a", bridge: "b" },
+          { way: new SshWay(new NodeShell(target())) },
+        ),
       UsageError,
     );
   });

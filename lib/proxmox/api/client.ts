@@ -7,6 +7,7 @@ import { quoteWords } from "../quote.ts";
 import { taskLogAnswer, taskStatusAnswer, upidAnswer } from "./answers.ts";
 import { notTheApi, refusal, unreachable } from "./failures.ts";
 import { type TlsTrust, tlsOptions } from "./tls.ts";
+import { type FormAnswer, type FormFile, type FormOptions, postForm } from "./upload.ts";
 
 /** How the API is reached. */
 export interface ApiAccess {
@@ -101,6 +102,40 @@ export class ProxmoxApi {
     }
   }
 
+  /**
+   * Send a file and wait until the node has put it in its place.
+   * @param fields the form's other fields
+   * @throws {ApiFailure} when the API refuses, {TaskError} when the connection breaks or the node's task fails
+   */
+  async uploadFile(
+    path: string,
+    fields: Readonly<Record<string, string>>,
+    file: FormFile,
+    options: FormOptions,
+  ): Promise<void> {
+    const { url } = this.#access;
+    const call = `POST ${path}`;
+    const { signal } = options;
+    let answer: FormAnswer;
+    try {
+      const way = { agent: await this.#connections(), authorization: this.#authorization };
+      answer = await postForm(`${url.href}${path}`, way, fields, file, options);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof TaskError) throw error;
+      throw await unreachable(url, error, call);
+    }
+    const { status, reason, body } = answer;
+    if (status >= 300)
+      throw isPage(body) ? notTheApi(call, `${status} ${reason}`) : refusal(call, status, reason, body);
+    await this.waitFor(parseAnswer(call, upidAnswer, body), { signal });
+  }
+
+  /** The host that it talks to. */
+  get host(): string {
+    return this.#access.url.hostname.replace(/^\[|\]$/g, "");
+  }
+
   /** Close the connections that are kept open. */
   async close(): Promise<void> {
     (await this.#agent?.catch(() => undefined))?.destroy();
@@ -156,13 +191,18 @@ export class ProxmoxApi {
     }
   }
 
+  get #authorization(): string {
+    const { tokenId, tokenSecret } = this.#access;
+    return `PVEAPIToken=${tokenId}=${tokenSecret}`;
+  }
+
   async #send(
     method: Method,
     path: string,
     params: Params,
     signal: AbortSignal | undefined,
   ): Promise<{ status: number; reason: string; body: string }> {
-    const { url, tokenId, tokenSecret } = this.#access;
+    const { url } = this.#access;
     const agent = await this.#connections();
     const fields = Object.entries(params).map(([key, value]): [string, string] => [key, formValue(value)]);
     const form = new URLSearchParams(fields).toString();
@@ -172,7 +212,7 @@ export class ProxmoxApi {
       agent,
       timeout: TIMEOUT_MS,
       headers: {
-        authorization: `PVEAPIToken=${tokenId}=${tokenSecret}`,
+        authorization: this.#authorization,
         ...(inBody ? { "content-type": "application/x-www-form-urlencoded" } : {}),
       },
       ...(signal ? { signal } : {}),

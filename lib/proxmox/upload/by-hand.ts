@@ -1,22 +1,18 @@
-import { cloudInitWords, createWords, importWords, type TemplatePlan } from "../qm.ts";
+import { cloudInitWords, createWords, importWords } from "../qm.ts";
 import { quoteWords } from "../quote.ts";
 import type { SshTarget } from "../ssh.ts";
-import { previewPlan, type TemplatePlace } from "./place.ts";
+import type { TemplatePlan } from "../vm-maker.ts";
 
 /** A folder that every node has. */
 const BY_HAND_FOLDER = "/var/tmp";
 
 /**
  * The commands with which a person does the same by hand.
- * @param request what is to become of which file on this machine
+ * @param file the image on this machine
  */
-export function manualSteps(
-  request: TemplatePlace & { readonly file: string },
-  plan: TemplatePlan = previewPlan(request),
-  target: SshTarget = { host: "NODE", user: "root", port: 22 },
-): string[] {
-  const path = `${BY_HAND_FOLDER}/${request.name}.qcow2`;
-  const byHand = { ...plan, imagePath: path, notes: `Golden image ${request.name}` };
+export function manualSteps(file: string, plan: TemplatePlan, target: SshTarget): string[] {
+  const path = `${BY_HAND_FOLDER}/${plan.name}.qcow2`;
+  const byHand = { ...plan, imagePath: path, notes: `Golden image ${plan.name}` };
   const { host, user, port, configFile } = target;
   const options = (flag: string): string[] => [
     ...(configFile === undefined ? [] : ["-F", configFile]),
@@ -25,7 +21,7 @@ export function manualSteps(
   const place = `${user}@${host.includes(":") ? `[${host}]` : host}:${path}`;
   return [
     "Or do it by hand, first here:",
-    `$ ${quoteWords(["scp", ...options("-P"), request.file, place])}`,
+    `$ ${quoteWords(["scp", ...options("-P"), file, place])}`,
     `$ ${quoteWords(["ssh", ...options("-p"), `${user}@${host}`])}`,
     "Then on the node:",
     ...[

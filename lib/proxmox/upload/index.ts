@@ -1,11 +1,11 @@
-/** How an image becomes a template over SSH: the single deeds, whose order the task knows. */
-export { manualSteps } from "./by-hand.ts";
+/** How an image becomes a template, over SSH or by the API: the single deeds, whose order the task knows. */
 export { bytesAfter, type Content, readContent } from "./content.ts";
 export { keepMetadata } from "./metadata-file.ts";
 export { demandFirst, sameTemplate } from "./names.ts";
-export { demandNode, demandRoom } from "./node.ts";
-export { lockUpload, type NodeLock } from "./node-lock.ts";
+export type { NodeLock } from "./node-lock.ts";
+export { ApiWay } from "./over-api.ts";
+export { SshWay } from "./over-ssh.ts";
 export { previewPlan, printable, UPLOAD_FOLDER, uploadPath } from "./place.ts";
-export { markUpload, removeUpload } from "./remainder.ts";
-export { arrivedBytes, demandArrived, send } from "./transfer.ts";
+export { demandArrived, send } from "./transfer.ts";
 export { createFree, demandImported } from "./vm.ts";
+export type { Deed, UploadWay } from "./way.ts";

@@ -1,7 +1,7 @@
 import { TaskError } from "../../errors.ts";
 import { nextFreeName } from "../../image-name.ts";
 import { type ImageMetadata, parseNotes } from "../image-metadata.ts";
-import type { Qm, TemplatePlan } from "../qm.ts";
+import type { TemplatePlan, VmMaker } from "../vm-maker.ts";
 
 /**
  * The template's metadata, when it is there and was made from the very same image.
@@ -9,20 +9,20 @@ import type { Qm, TemplatePlan } from "../qm.ts";
  * @throws {TaskError} when the name is taken by something else
  */
 export async function sameTemplate(
-  qm: Qm,
+  vms: VmMaker,
   name: string,
   signal: AbortSignal,
   sha256?: string,
 ): Promise<ImageMetadata | undefined> {
-  const vms = await qm.list({ signal });
-  const taken = vms.find((vm) => vm.name === name);
+  const there = await vms.list({ signal });
+  const taken = there.find((vm) => vm.name === name);
   if (taken === undefined) return undefined;
-  const config = await qm.config(taken.vmid, { signal });
+  const config = await vms.config(taken.vmid, { signal });
   const metadata = parseNotes(config.description ?? "");
   if (config.template === "1" && metadata !== undefined && metadata.qcow2_sha256 === sha256) return metadata;
   const free = nextFreeName(
     name,
-    vms.map((vm) => vm.name),
+    there.map((vm) => vm.name),
   );
   throw new TaskError({
     what: `The name ${name} is taken on the node`,
@@ -32,8 +32,12 @@ export async function sameTemplate(
 }
 
 /** Two uploads of one name at the same time: the VM with the lower number stays. */
-export async function demandFirst(qm: Qm, { name, vmid }: TemplatePlan, signal: AbortSignal): Promise<void> {
-  const other = (await qm.list({ signal })).find((vm) => vm.name === name && vm.vmid < vmid);
+export async function demandFirst(
+  vms: VmMaker,
+  { name, vmid }: TemplatePlan,
+  signal: AbortSignal,
+): Promise<void> {
+  const other = (await vms.list({ signal })).find((vm) => vm.name === name && vm.vmid < vmid);
   if (other === undefined) return;
   throw new TaskError({
     what: `The name ${name} is taken on the node`,

@@ -27,7 +27,7 @@ export async function demandNode(shell: NodeShell, signal: AbortSignal): Promise
 }
 
 /** Above the folder that images are sent to, and there before it is. */
-const UPLOAD_FILESYSTEM = "/var/lib";
+export const UPLOAD_FILESYSTEM = "/var/lib";
 
 /**
  * @param toSend bytes that are still to be sent

@@ -1,4 +1,4 @@
-import { parseVmid, type TemplatePlan } from "../qm.ts";
+import { parseVmid, type TemplatePlan } from "../vm-maker.ts";
 
 /** What the template is called, and where it goes on the node. */
 export type TemplatePlace = Pick<TemplatePlan, "name" | "storage" | "bridge">;
@@ -21,8 +21,8 @@ export function previewPlan({ name, storage, bridge }: TemplatePlace): TemplateP
     name,
     storage,
     bridge,
-    imagePath: `${UPLOAD_FOLDER}/${name}-CHECKSUM.qcow2`,
-    notes: "",
+    imagePath: "",
+    notes: `Golden image ${name}, …`,
   };
 }
 
