@@ -67,6 +67,31 @@ export async function isModified(tree: string, path: string): Promise<boolean> {
   }
 }
 
+/**
+ * The files below some paths that Git tracks.
+ * @param tree a folder of the working tree, which the paths are relative to
+ * @returns none outside of a repository
+ * @throws {TaskError} when there is one and Git does not tell
+ */
+export async function trackedFiles(tree: string, paths: readonly string[]): Promise<string[]> {
+  if (paths.length === 0) return [];
+  try {
+    const literal = paths.map((path) => `:(literal)${path}`);
+    const { stdout } = await git(["ls-files", "-z", "--", ...literal], { cwd: tree });
+    return stdout.split("\0").filter((path) => path !== "");
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    if (/not a git repository/.test(error.message)) return [];
+    throw new TaskError({
+      what: "Git does not tell what it tracks",
+      why: error.message,
+      todo: ["See what it says:", `$ git -C ${tree} status`],
+      left: ["Nothing was removed"],
+      cause: error,
+    });
+  }
+}
+
 /** Commit everything in a folder that is a repository of ours, if there is anything new. */
 export async function commitAll(folder: string, message: string, signal?: AbortSignal): Promise<void> {
   const options = { cwd: folder, ...(signal === undefined ? {} : { signal }) };

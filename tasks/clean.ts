@@ -1,71 +1,96 @@
-import { existsSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
-import { join, relative } from "node:path";
+import {
+  type BuildOutput,
+  findBuildOutputs,
+  type Kept,
+  removeBuildOutput,
+} from "../lib/build-outputs/index.ts";
+import { formatBytes } from "../lib/progress.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 
-/** Folders that tools make below these roots, and that they make again when they need them. */
-const MADE = [
-  { below: "terraform", name: ".terraform" },
-  { below: "packer", name: "output" },
-  { below: "packer", name: "packer_cache" },
-  { below: "k8s", name: "charts" },
-] as const;
-
-/** Remove what builds have left in the working tree. State, settings and the sandbox's world are none of it. */
-export function cleanSteps(root: string, done: (removed: readonly string[]) => void): Step[] {
-  let found: string[] = [];
+/**
+ * Remove what builds have left in the working tree. State, settings, the sandbox's world and whatever the tasks have not
+ * made are none of it.
+ */
+export function cleanSteps(root: string, done: (removed: readonly BuildOutput[]) => void): Step[] {
+  let outputs: readonly BuildOutput[] = [];
   return [
     {
       title: "Look for build outputs",
       async run({ note }) {
-        found = (
-          await Promise.all(MADE.map(({ below, name }) => foldersCalled(join(root, below), name)))
-        ).flat();
-        for (const folder of found) note(relative(root, folder));
+        const found = await findBuildOutputs(root);
+        outputs = found.outputs;
+        if (outputs.length > 0) note(listing(outputs, found.kept).join("\n"));
       },
     },
     {
       title: "Remove them",
-      skip: () => found.length === 0 && "there are none",
-      async run({ confirm }) {
-        if (!(await confirm(`Remove ${found.length} folders?`))) return done([]);
-        for (const folder of found) await rm(folder, { recursive: true, force: true });
-        done(found.map((folder) => relative(root, folder)));
+      skip: () => outputs.length === 0 && "there are none",
+      async run({ confirm, output, signal }) {
+        if (!(await confirm(question(outputs)))) return;
+        const removed: BuildOutput[] = [];
+        try {
+          for (const each of outputs) {
+            signal.throwIfAborted();
+            output(each.path);
+            await removeBuildOutput(root, each);
+            removed.push(each);
+          }
+        } finally {
+          done(removed);
+        }
       },
     },
   ];
 }
 
-async function foldersCalled(folder: string, name: string): Promise<string[]> {
-  if (!existsSync(folder)) return [];
-  const entries = await readdir(folder, { withFileTypes: true });
-  const found = await Promise.all(
-    entries
-      .filter((entry) => entry.isDirectory())
-      .map(async (entry) => {
-        const path = join(folder, entry.name);
-        return entry.name === name ? [path] : await foldersCalled(path, name);
-      }),
-  );
-  return found.flat();
+function question(outputs: readonly BuildOutput[]): string {
+  const what = outputs.length === 1 ? "this build output" : `these ${outputs.length} build outputs`;
+  return `Remove ${what} (${formatBytes(total(outputs))})?`;
+}
+
+/** What would go, with its size, and what beside it would stay. */
+function listing(outputs: readonly BuildOutput[], kept: readonly Kept[]): string[] {
+  const rows = outputs.map(({ path, what, bytes }) => [formatBytes(bytes), what, path] as const);
+  const size = Math.max(...rows.map(([text]) => text.length));
+  const kind = Math.max(...rows.map(([, text]) => text.length));
+  return [
+    ...rows.map(([bytes, what, path]) => `${bytes.padStart(size)}  ${what.padEnd(kind)}  ${path}`),
+    ...kept.map(({ path, why }) => `stays: ${path} (${why})`),
+  ];
+}
+
+function total(outputs: readonly BuildOutput[]): number {
+  return outputs.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** The same for machines: what was in a folder is not listed file by file. */
+function data(outputs: readonly BuildOutput[]): Record<string, unknown>[] {
+  return outputs.map(({ path, what, bytes, files }) => ({ path, what, bytes, files: files.length }));
 }
 
 const command = defineCommand({
   name: "clean",
-  summary: "Remove local build outputs: .terraform, Packer's output, charts that were pulled",
-  async run(context) {
-    let removed: readonly string[] = [];
-    await context.steps(
-      cleanSteps(context.root, (folders) => {
-        removed = folders;
+  summary:
+    "Remove local build outputs: OpenTofu's provider and modules, images, pulled charts, logs; asks first",
+  ownDryRun: true,
+  async run({ flags, root, result, steps }) {
+    if (flags.dryRun) {
+      const { outputs, kept } = await findBuildOutputs(root);
+      const lines =
+        outputs.length === 0
+          ? ["There is nothing to remove"]
+          : [`Nothing is removed (--dry-run). This would be (${formatBytes(total(outputs))}):`];
+      const rows = outputs.length === 0 ? [] : listing(outputs, kept).map((line) => `  ${line}`);
+      return result([...lines, ...rows].join("\n"), { dryRun: true, outputs: data(outputs), kept });
+    }
+    let removed: readonly BuildOutput[] = [];
+    await steps(
+      cleanSteps(root, (outputs) => {
+        removed = outputs;
       }),
     );
-    context.result(
-      removed.length === 0 ? "Nothing was removed" : removed.map((each) => `removed ${each}`).join("\n"),
-      {
-        removed,
-      },
-    );
+    const lines = removed.map(({ path, bytes }) => `removed ${path} (${formatBytes(bytes)})`);
+    result(removed.length === 0 ? "Nothing was removed" : lines.join("\n"), { removed: data(removed) });
   },
 });
 
