@@ -11,6 +11,7 @@ import {
   type Kustomize,
   kustomizeBuild,
   makeLocalRepository,
+  notApplied,
   notShared,
   parseRepository,
   REPOSITORY_FILE,
@@ -136,7 +137,13 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
       async run({ signal }) {
         const kubectl = await cluster.kubectl(signal);
         await demandPermissions(kubectl, manifests, "apply the root application", { signal });
-        difference = await kubectl.diff(manifests, { signal });
+        try {
+          difference = await kubectl.diff(manifests, { signal });
+        } catch (error) {
+          throw error instanceof CommandError
+            ? notApplied(kubectl, ARGO, error, "Nothing was changed")
+            : error;
+        }
       },
     },
     {
@@ -151,19 +158,8 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
           await kubectl.apply(manifests, { signal, force: true, onLine: output });
         } catch (error) {
           if (!(error instanceof CommandError)) throw error;
-          throw new TaskError({
-            what: "The root application was not applied",
-            why: error.message,
-            todo: [
-              "By hand:",
-              `$ kustomize build ${ARGO} | ${kubectl.shown("apply", "--server-side", "-f", "-")}`,
-              "What is there of them, and what would change:",
-              `$ ${kubectl.shown("get", "appprojects,applications", "-n", ARGO_NAMESPACE)}`,
-              `$ kustomize build ${ARGO} | ${kubectl.shown("diff", "--server-side", "-f", "-")}`,
-            ],
-            left: ["What was applied before the failure stays; npm run argo goes on from there"],
-            cause: error,
-          });
+          const left = "What was applied before the failure stays; npm run argo goes on from there";
+          throw notApplied(kubectl, ARGO, error, left);
         }
       },
     },

@@ -1,5 +1,6 @@
 import { TaskError } from "../errors.ts";
 import type { CommandError } from "../process.ts";
+import type { Kubectl } from "./kubectl.ts";
 
 interface Explanation {
   readonly form: RegExp;
@@ -71,4 +72,30 @@ export function clusterFailure(
 /** kubectl repeats itself for each group it asks for; its last line says it all. */
 function lastLine(text: string): string {
   return text.trim().split("\n").at(-1) ?? "";
+}
+
+/**
+ * The cluster's refusal of the root application, and how a person looks at it and does the same by hand.
+ * @param directory of the kustomization, as people know it
+ * @param left what was left behind
+ */
+export function notApplied(
+  kubectl: Kubectl,
+  directory: string,
+  error: CommandError,
+  left: string,
+): TaskError {
+  return new TaskError({
+    what: "The root application was not applied",
+    why: error.message,
+    todo: [
+      "See what is there of it, and what would change:",
+      `$ ${kubectl.shown("get", "appprojects,applications", "-n", "argocd")}`,
+      `$ kustomize build ${directory} | ${kubectl.shown("diff", "--server-side", "-f", "-")}`,
+      "When it is mended, run it again, or apply it by hand:",
+      `$ kustomize build ${directory} | ${kubectl.shown("apply", "--server-side", "-f", "-")}`,
+    ],
+    left: [left],
+    cause: error,
+  });
 }

@@ -14,6 +14,7 @@ export {
   renderBootstrap,
   waitForArgo,
 } from "./argo.ts";
+export { notApplied } from "./failures.ts";
 export {
   type ClusterEntry,
   clusterOf,
