@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { formatMark, runMark } from "./run-mark.ts";
 
 /**
  * Something that stays the same for a process and differs from any later process with the same pid.
@@ -30,10 +31,10 @@ export function processIdentity(pid: number): string | undefined {
   return fields[0] === "Z" ? undefined : `start ${fields[19]}`;
 }
 
-/** What `tryLock` came to: a lock to release, or the process that holds it. */
+/** What `tryLock` came to: a lock to release, or the process that holds it, and its run as `formatMark` has it. */
 export type LockAttempt =
   | { readonly held: true; release(): void }
-  | { readonly held: false; readonly holder: number };
+  | { readonly held: false; readonly holder: number; readonly run: string };
 
 /**
  * Take a lock file for this process, or say who has it. What a killed process has left is taken over.
@@ -45,7 +46,7 @@ export type LockAttempt =
  */
 export function tryLock(file: string): LockAttempt {
   const id = randomUUID();
-  const mine = `${process.pid} ${processIdentity(process.pid)}\n${id}\n`;
+  const mine = `${process.pid} ${processIdentity(process.pid)}\n${id}\n${formatMark(runMark())}\n`;
   // As long as this file is there and its process runs, the lock of the same id is held.
   const token = tokenOf(file, id);
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -58,7 +59,8 @@ export function tryLock(file: string): LockAttempt {
     }
     if (text !== undefined) {
       rmSync(token, { force: true });
-      return { held: false, holder: Number(text.split(" ", 1)[0]) };
+      const [, , run = ""] = text.split("\n");
+      return { held: false, holder: Number(text.split(" ", 1)[0]), run };
     }
     // The next look tells whether this was still the chain's end.
     link(token, place);

@@ -17,6 +17,7 @@ import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
 import { argoRequest, argoSteps, repositorySteps } from "./argo.ts";
+import { alone } from "./environment-lock.ts";
 import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
@@ -269,7 +270,7 @@ const command = defineCommand({
       allowReplace: flags.allowReplace,
     });
     try {
-      await context.steps(await deploy.steps());
+      await alone(context, settings.ENV, async () => await context.steps(await deploy.steps()));
       const deployment = await deploy.result();
       context.result(nextSteps(deployment, sandbox !== undefined).join("\n"), { ...deployment });
     } finally {

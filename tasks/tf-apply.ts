@@ -20,6 +20,7 @@ import {
   type Tofu,
   type TofuSession,
 } from "../lib/tofu/index.ts";
+import { alone } from "./environment-lock.ts";
 import {
   ENVIRONMENT_REQUIRES,
   ENVIRONMENT_USES,
@@ -244,7 +245,11 @@ const command = defineCommand({
         context.result(lines.join("\n"), { changed, outputs });
       },
     };
-    await context.steps(applySteps(request, applyDeps(settings)));
+    await alone(
+      context,
+      settings.ENV,
+      async () => await context.steps(applySteps(request, applyDeps(settings))),
+    );
   },
 });
 

@@ -7,6 +7,7 @@ import {
   type TofuSession,
   titleOf,
 } from "../lib/tofu/index.ts";
+import { alone } from "./environment-lock.ts";
 import {
   ENVIRONMENT_REQUIRES,
   ENVIRONMENT_USES,
@@ -98,7 +99,11 @@ const command = defineCommand({
           { destroyed: gone },
         ),
     };
-    await context.steps(destroySteps(request, environmentDeps(settings)));
+    await alone(
+      context,
+      settings.ENV,
+      async () => await context.steps(destroySteps(request, environmentDeps(settings))),
+    );
   },
 });
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { processIdentity, tryLock } from "../../lib/lock.ts";
+import { formatMark, parseMark, runMark } from "../../lib/run-mark.ts";
 
 const base = mkdtempSync(join(tmpdir(), "homelab-lock-"));
 const children: ChildProcess[] = [];
@@ -40,7 +41,7 @@ test("a lock is held by one, and free once it is released", () => {
   const first = tryLock(file);
   assert.ok(first.held);
   const second = tryLock(file);
-  assert.deepEqual(second, { held: false, holder: process.pid });
+  assert.deepEqual(second, { held: false, holder: process.pid, run: formatMark(runMark()) });
   first.release();
   const third = tryLock(file);
   assert.ok(third.held);
@@ -70,7 +71,9 @@ test("the lock of a living process is respected, that of a killed one taken over
   const file = join(folder, "it.lock");
   const holder = inProcess(file, "tryLock(file); console.log('ready'); setInterval(() => {}, 1000);");
   await said(holder);
-  assert.deepEqual(tryLock(file), { held: false, holder: holder.pid });
+  const { run, ...refused } = tryLock(file) as { held: false; holder: number; run: string };
+  assert.deepEqual(refused, { held: false, holder: holder.pid });
+  assert.notEqual(parseMark(run)?.id, runMark().id);
   holder.kill("SIGKILL");
   await ended(holder);
   const mine = tryLock(file);
@@ -117,4 +120,12 @@ test("processes that race fifty times for a dead process's lock never hold it to
     lock.release();
   }
   assert.equal(readdirSync(folder).length, 2 * rounds.length, "nothing else is left");
+});
+
+test("a run's mark is read back, and nothing else is taken for one", () => {
+  const mark = runMark();
+  assert.deepEqual(parseMark(`Being uploaded (0123): ${formatMark(mark)}\n`), mark);
+  for (const text of ["", "homelab run", "run 1f2e3d4c by ann@laptop since today", "made by homelab"]) {
+    assert.equal(parseMark(text), undefined, text);
+  }
 });
