@@ -5,7 +5,17 @@ import { childEnv, type RunResult, run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
 
 /** What belongs to a clone and may be touched by a task. */
-const PARTS = ["tasks", "lib", "k8s", "terraform", "package.json", "tsconfig.json", ".npmrc"] as const;
+const PARTS = [
+  "tasks",
+  "lib",
+  "k8s",
+  "packer",
+  "terraform",
+  "package.json",
+  "tsconfig.json",
+  ".npmrc",
+  ".yamllint.yaml",
+] as const;
 /** What a person's clone may have beside it. */
 const OWN = /(\/\.terraform(\/|$)|\.tfstate|\.terraform\.lock\.hcl$|globals\.tfvars$|\/charts(\/|$))/;
 
@@ -19,7 +29,12 @@ export class WorkingCopy {
     this.root = join(base, "homelab");
     this.home = join(base, "home");
     for (const part of PARTS) {
-      cpSync(join(ROOT, part), join(this.root, part), { recursive: true, filter: (path) => !OWN.test(path) });
+      cpSync(join(ROOT, part), join(this.root, part), {
+        recursive: true,
+        // Links lead from file to file within the clone.
+        verbatimSymlinks: true,
+        filter: (path) => !OWN.test(path),
+      });
     }
     symlinkSync(join(ROOT, "node_modules"), join(this.root, "node_modules"));
     cpSync(join(ROOT, ".editorconfig"), join(this.home, ".editorconfig"));

@@ -1,0 +1,82 @@
+import { readFile } from "node:fs/promises";
+import { join, posix } from "node:path";
+import * as v from "valibot";
+import { parse } from "yaml";
+
+/** A chart that a kustomization inflates. */
+export interface Chart {
+  readonly name: string;
+  readonly repo: string;
+  readonly version: string;
+}
+
+/** A kustomization that no other one lists: something that is applied or synced as it is. */
+export interface KustomizationRoot {
+  /** Its last folder, or as many as tell it from the others: "home". */
+  readonly name: string;
+  /** Relative to the repository, with slashes. */
+  readonly path: string;
+  readonly charts: readonly Chart[];
+}
+
+const schema = v.object({
+  kind: v.optional(v.string(), "Kustomization"),
+  resources: v.nullish(v.array(v.string())),
+  helmCharts: v.nullish(
+    v.array(
+      v.object({
+        name: v.string(),
+        repo: v.optional(v.string(), ""),
+        version: v.optional(v.string(), ""),
+      }),
+    ),
+  ),
+});
+
+/**
+ * The kustomizations below k8s/ that nothing else includes.
+ * @param root the repository's folder
+ * @param files those of the tree
+ */
+export async function kustomizationRoots(
+  root: string,
+  files: readonly string[],
+): Promise<KustomizationRoot[]> {
+  const all = await Promise.all(
+    files
+      .filter((file) => /^k8s\/(?:.*\/)?kustomization\.ya?ml$/.test(file))
+      .map(async (file) => ({ path: posix.dirname(file), ...(await read(join(root, file))) })),
+  );
+  const included = new Set(
+    all.flatMap(({ path, resources }) => (resources ?? []).map((each) => posix.join(path, each))),
+  );
+  const roots = all.filter(({ path, kind }) => kind !== "Component" && !included.has(path));
+  return roots.map(({ path, helmCharts }) => ({
+    name: shortName(
+      path,
+      roots.map((each) => each.path),
+    ),
+    path,
+    charts: helmCharts ?? [],
+  }));
+}
+
+/** What cannot be understood is a root: kustomize says what is wrong with it. */
+async function read(file: string): Promise<v.InferOutput<typeof schema>> {
+  try {
+    return v.parse(schema, parse(await readFile(file, "utf8")));
+  } catch {
+    return { kind: "Kustomization" };
+  }
+}
+
+function shortName(path: string, all: readonly string[]): string {
+  const parts = path.split("/");
+  for (let count = 1; count < parts.length; count += 1) {
+    const end = parts.slice(-count).join("/");
+    if (all.filter((each) => each === end || each.endsWith(`/${end}`)).length === 1) {
+      return end.replaceAll("/", "-");
+    }
+  }
+  return path.replaceAll("/", "-");
+}

@@ -1,0 +1,119 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Check, CheckControl, Finding } from "../../lib/check/index.ts";
+import type { DeclaredObject, KustomizationRoot, ManifestSet, SchemaProblem } from "../../lib/lint/index.ts";
+import { Renderings } from "./renderings.ts";
+import { tool } from "./toolbox.ts";
+import type { Tree } from "./tree.ts";
+
+/** Every kustomization renders, and every object agrees with its schema. */
+export async function manifestChecks(tree: Tree): Promise<Check[]> {
+  const { kustomizationRoots } = await import("../../lib/lint/index.ts");
+  const roots = await kustomizationRoots(tree.root, tree.files);
+  const renderings = new Renderings(tree.root);
+  return [
+    ...roots.map((kustomization): Check => {
+      const { name, path, charts } = kustomization;
+      return {
+        name: `kustomize/${name}`,
+        title: `${path} renders`,
+        needs: [
+          "kustomize",
+          ...(charts.length > 0 ? ["helm"] : []),
+          ...charts.map((chart) => `chart-${chart.name}`),
+        ],
+        async run(control) {
+          await renderings.render(kustomization, control);
+          return [];
+        },
+      };
+    }),
+    {
+      name: "manifests",
+      title: "Manifests agree with their schemas",
+      needs: ["kubeconform", "kubernetes-api", "kustomize"],
+      run: async (control) => await schemaFindings(tree, roots, renderings, control),
+    },
+  ];
+}
+
+async function schemaFindings(
+  { root, files }: Tree,
+  roots: readonly KustomizationRoot[],
+  renderings: Renderings,
+  control: CheckControl,
+): Promise<Finding[]> {
+  const { checkManifests, declaredObjects, documentsIn, yamlFiles } = await import("../../lib/lint/index.ts");
+  const { pins, ToolCache } = await import("../../lib/toolchain/index.ts");
+  const rendered = await Promise.all(
+    roots.map(async (kustomization): Promise<ManifestSet[]> => {
+      try {
+        return [{ name: kustomization.path, text: await renderings.render(kustomization, control) }];
+      } catch {
+        control.signal.throwIfAborted();
+        // Its own check says why.
+        return [];
+      }
+    }),
+  );
+  const sources = await Promise.all(
+    yamlFiles(files)
+      .filter((file) => file.startsWith("k8s/") && !/(?:^|\/)kustomization\.ya?ml$/.test(file))
+      .map(async (file) => ({ file, text: await readFile(join(root, file), "utf8") })),
+  );
+  const declared = declaredObjects(sources);
+  const sets = rendered.flat();
+  const known = new Set(sets.flatMap(({ text }) => documentsIn(text)).map(identity));
+  // What no kustomization renders is checked as it stands.
+  const alone = new Set(
+    declared.filter(({ kind, name }) => !known.has(`${kind}/${name}`)).map(({ file }) => file),
+  );
+  const more = sources.filter(({ file }) => alone.has(file)).map(({ file, text }) => ({ name: file, text }));
+  const { path: program } = await tool("kubeconform", control);
+  const problems = await checkManifests([...sets, ...more], {
+    program,
+    cwd: root,
+    signal: control.signal,
+    description: (await tool("kubernetes-api", control)).path,
+    version: pins.kubernetes,
+    cacheDir: join(new ToolCache().dir, "schemas"),
+  });
+  return findingsOf(problems, declared);
+}
+
+function findingsOf(problems: readonly SchemaProblem[], declared: readonly DeclaredObject[]): Finding[] {
+  const wrong = problems.filter(({ unknown }) => !unknown).map((problem) => told(problem, declared));
+  const unknown = problems.filter((problem) => problem.unknown);
+  return [
+    ...[...new Set(wrong)].map(
+      (evidence): Finding => ({
+        state: "failed",
+        evidence,
+        fix: ["Mend the manifest; kubectl explain KIND.FIELD describes each field"],
+      }),
+    ),
+    ...unknown.map(
+      ({ kind, object, set }): Finding => ({
+        state: "warning",
+        evidence: `${kind} ${object} (${set}) was not checked: nothing defines the kind ${kind}`,
+        fix: ["Check its apiVersion and kind, or add its CustomResourceDefinition to the manifests"],
+      }),
+    ),
+  ];
+}
+
+/** A problem at the place in the source where it is to be mended. */
+function told(problem: SchemaProblem, declared: readonly DeclaredObject[]): string {
+  const { set, kind, object, path = "", message } = problem;
+  const [, extra] = /additional propert(?:y|ies) '([^']+)'/i.exec(message) ?? [];
+  const fields = [...path.split("/").filter((part) => part !== ""), ...(extra === undefined ? [] : [extra])];
+  const source = declared.find((each) => each.kind === kind && each.name === object);
+  const where = source === undefined ? set : `${source.file}:${source.lineOf(fields)}`;
+  return `${where}  ${kind} ${object}${fields.length > 0 ? `, ${fields.join(".")}` : ""}: ${message}`;
+}
+
+function identity(document: string): string {
+  const kind = /^kind: (.*)$/m.exec(document)?.[1]?.trim();
+  const name = /^metadata:\n(?:[ ].*\n)*? {2}name: (.*)$/m.exec(document)?.[1]?.trim();
+  return `${kind}/${name}`;
+}
