@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import fc from "fast-check";
 import { parse } from "yaml";
@@ -494,43 +494,4 @@ describe("Feature: homelab-infra, Property 1: Image naming convention consistenc
     assert.match(read(`${IMAGE}/packer.pkr.hcl`), /^ {2}template_name += local\.image_name$/m);
     assert.match(read(`${IMAGE}/qemu/packer.pkr.hcl`), /^ {2}vm_name += "\$\{local\.image_name\}\.qcow2"$/m);
   });
-});
-
-test("Feature: homelab-infra, Property 10: Stub script documentation", () => {
-  const scripts = readdirSync(join(ROOT, IMAGE, "scripts")).filter((name) => name.endsWith(".sh"));
-  const stubs = scripts.filter((name) => /\bstub\b/i.test(read(`${IMAGE}/scripts/${name}`)));
-  assert.ok(stubs.includes("hardening-oscap.sh"));
-  for (const name of stubs) {
-    const [header = ""] = read(`${IMAGE}/scripts/${name}`).split("\nset -euo pipefail");
-    const comments = header.split("\n").filter((line) => line.startsWith("#"));
-    assert.ok(comments.length > 5, name);
-    assert.match(header, /^# How to enable/m, name);
-    assert.match(header, /^# How to extend/m, name);
-  }
-});
-
-test("Feature: homelab-infra, Property 11: Image directory path consistency", async () => {
-  const { stdout } = await run("git", ["ls-files", "-z"], { cwd: ROOT });
-  const files = stdout.split("\0").filter((file) => file !== "" && !file.startsWith("packer/"));
-  let references = 0;
-  for (const file of files) {
-    const path = join(ROOT, file);
-    if (!existsSync(path) || lstatSync(path).isSymbolicLink()) continue;
-    // TypeScript joins paths, one part a string, and escapes them in expressions.
-    const text = readFileSync(path, "utf8")
-      .replace(/"packer", "/g, '"packer/')
-      .replaceAll("\\/", "/");
-    // What the folder holds is named by it as well: an image file, a label.
-    for (const [reference, folder = ""] of text.matchAll(
-      /([\w.*/{}$-]*)\balma\w*-k3s-\w+(?!\.qcow2)(?![\w.])/g,
-    )) {
-      if (!folder.endsWith("/") && !/^["'`]?$/.test(folder)) continue;
-      if (folder === "") continue;
-      references += 1;
-      assert.match(reference, /(^|\/)packer\/alma9-k3s-optimized$/, `${file}: ${reference}`);
-    }
-  }
-  assert.ok(references >= 2);
-  assert.ok(existsSync(join(ROOT, IMAGE, "packer.pkr.hcl")));
-  assert.equal(basename(BUILDERS.proxmox), "alma9-k3s-optimized");
 });

@@ -1,17 +1,8 @@
 import assert from "node:assert/strict";
-import {
-  appendFileSync,
-  cpSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import { ARCHITECTURES } from "../../lib/image-name.ts";
 import { childEnv, run } from "../../lib/process.ts";
@@ -19,6 +10,7 @@ import { createSparseQcow2 } from "../../lib/proxmox/index.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { upload } from "../../tasks/upload-image.ts";
+import { mutantOf } from "../support/properties/mutant.ts";
 import { changed, notices } from "../support/properties/mutation.ts";
 import { REPEAT, RUNS, SEED } from "../support/properties/seed.ts";
 import {
@@ -112,24 +104,13 @@ test("Feature: homelab-infra, Property 12: Upload script template creation", asy
 
 type UploadModule = typeof import("../../tasks/upload-image.ts");
 
-/** The task with one thing in it broken: a copy of the code, run in this process as the task itself is. */
-async function mutant(change: (text: string) => string): Promise<UploadModule["upload"]> {
-  const copy = mkdtempSync(join(dir, "mutant-"));
-  for (const part of ["tasks", "lib", "package.json", "tsconfig.json"]) {
-    cpSync(join(ROOT, part), join(copy, part), { recursive: true });
-  }
-  symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
-  const file = join(copy, "tasks", "upload-image.ts");
-  writeFileSync(file, change(readFileSync(file, "utf8")));
-  return ((await import(pathToFileURL(file).href)) as UploadModule).upload;
-}
-
 for (const [at, [title, from, to]] of MUTATIONS.entries()) {
   notices(12, title, async () => {
     const request = others[at];
     assert.ok(request);
-    const broken = await mutant((text) => changed(text, from, to));
-    return await uploadViolations(pve, [await uploadHere(broken, sandbox.endpoints, request)]);
+    const broken = mutantOf(dir, "tasks/upload-image.ts", (text) => changed(text, from, to));
+    const { upload: task } = (await import(broken)) as UploadModule;
+    return await uploadViolations(pve, [await uploadHere(task, sandbox.endpoints, request)]);
   });
 }
 
