@@ -1,7 +1,7 @@
 import { SETTING_NAMES, type SettingName, specOf } from "./schema.ts";
 
 const HEADER = `# Settings of the tasks. Copy this file to .env (chmod 600 .env) and fill in what you need; .env is not in Git.
-# Flags beat the environment, the environment beats this file, this file beats terraform/globals.tfvars.
+# Flags beat the environment, the environment beats this file, this file beats the .tfvars files.
 # The sandbox (--sandbox) needs none of them.
 `;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { SETTING_NAMES, specOf } from "../../lib/config/index.ts";
 import { parseTfvars } from "../../lib/config/tfvars.ts";
 import { ROOT } from "../../lib/task/index.ts";
@@ -102,4 +102,37 @@ test("globals.tfvars.example sets only variables that exist, and marks what has 
   for (const name of Object.keys(values)) assert.ok(k3sSingle.has(name), name);
   assert.match(values.ssh_pubkey ?? "", /CHANGEME/);
   assert.match(values.pm_api_token_id ?? "", /CHANGEME/);
+});
+
+describe("terraform.tfvars.example of an environment", () => {
+  const text = read("envs/k3s-single/terraform.tfvars.example");
+  const secrets = [...k3sSingle]
+    .filter(([, block]) => /sensitive\s+= true/.test(block))
+    .map(([name]) => name);
+
+  test("shows every variable once, and no other; of a secret it says where it belongs", () => {
+    const shown = [...text.matchAll(/^(?:# )?([a-z_]+) *= /gm)].map(([, name = ""]) => name);
+    assert.deepEqual(shown.sort(), [...k3sSingle.keys()].filter((name) => !secrets.includes(name)).sort());
+    assert.deepEqual(secrets, ["pm_api_token_secret"]);
+    assert.match(text, /\(pm_api_token_secret\) is refused in this file/);
+  });
+
+  test("shows the defaults as they are", () => {
+    for (const [, name = "", value = ""] of text.matchAll(
+      /^(?:# )?([a-z_]+) *= ("[^"]*"|\[[^\]]*\]|\S+)/gm,
+    )) {
+      const fallback = defaultOf(k3sSingle.get(name));
+      if (fallback !== undefined) assert.equal(value, fallback, name);
+    }
+  });
+
+  test("sets nothing that all environments share: globals.tfvars would not count any more", () => {
+    const set = Object.keys(parseTfvars(text));
+    assert.deepEqual(set, ["name", "cores", "memory", "disk_size", "ip"]);
+    const shared = Object.keys(parseTfvars(read("globals.tfvars.example")));
+    assert.deepEqual(
+      set.filter((name) => shared.includes(name)),
+      [],
+    );
+  });
 });
