@@ -185,6 +185,12 @@ describe("a title is found", () => {
     assert.ok(!found("plums", text));
   });
 
+  test("behind the name of a constant", () => {
+    const text = `const title = \`apples · ${hole("kind")} for ${hole("task")}\`;\n  test(title, () => {});\nconst kind = "green";`;
+    for (const title of ["apples · … for …", "apples · green for …"]) assert.ok(found(title, text), title);
+    for (const title of ["apples · red for …", "pears"]) assert.ok(!found(title, text), title);
+  });
+
   test("in bats, goss and tofu's tests", () => {
     assert.ok(found("a step: fails", '@test "a step: fails" {\n', "test/scripts/lib.bats"));
     assert.ok(!found("a step", '@test "a step: fails" {\n', "test/scripts/lib.bats"));

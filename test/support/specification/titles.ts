@@ -67,15 +67,23 @@ const CALL = /^[ \t]*(?:(?:await|void)\s+)?(?:\w+\.)?(?:test|describe|it|suite)(
 function testTitles(text: string): Title[] {
   const code = text.replace(/(^|\s)\/\*[\s\S]*?\*\//g, "$1");
   return [...code.matchAll(CALL)].flatMap(({ 0: call, index }) => {
-    const title = titleAt(code, index + call.length);
-    return title === undefined ? [] : [title];
+    const start = index + call.length;
+    const [name] = /^[A-Za-z_]\w*/.exec(code.slice(start, start + 80)) ?? [];
+    const direct = titleAt(code, start);
+    if (name === undefined) return direct === undefined ? [] : [direct];
+    const values = [...code.matchAll(new RegExp(`\\bconst ${name} =\\s*`, "g"))]
+      .map(({ 0: declaration, index: at }) => titleAt(code, at + declaration.length))
+      .filter((title) => title !== undefined);
+    return values.length > 0 ? values : [UNKNOWN];
   });
 }
 
-/** The string or template that begins at a place; a variable is a title of which nothing is known. */
+/** A title that comes from data. */
+const UNKNOWN: Title = ["", ""];
+
+/** The string or template that begins at a place. */
 function titleAt(code: string, start: number): Title | undefined {
   const quote = code[start] ?? "";
-  if (/[A-Za-z_]/.test(quote)) return ["", ""];
   if (!/["'`]/.test(quote)) return undefined;
   const parts = [""];
   for (let at = start + 1; at < code.length; at += 1) {
