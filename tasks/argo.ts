@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { TaskError, UsageError } from "../lib/errors.ts";
 import { isModified, readRemote } from "../lib/git.ts";
 import {
+  type Application,
   ARGO_NAMESPACE,
-  applications,
   type ClusterSession,
   demandNamespaces,
   demandPermissions,
@@ -14,17 +14,18 @@ import {
   notApplied,
   notShared,
   parseRepository,
+  putStandIns,
   REPOSITORY_FILE,
   type RepositoryAddress,
   readRepository,
   renderApplications,
-  syncFailure,
   writeRepository,
 } from "../lib/k8s/index.ts";
-import { pollUntil } from "../lib/poll.ts";
 import { CommandError } from "../lib/process.ts";
 import { shellFrom } from "../lib/proxmox/index.ts";
+import { STAND_IN_CHARTS } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
+import { syncStep } from "./applications/sync.ts";
 import { bootstrapDeps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
 
@@ -34,8 +35,10 @@ export interface ArgoRequest {
   /** What GIT_REPO_URL and GIT_REVISION say; undefined keeps what stands in the working tree. */
   readonly repoURL?: string | undefined;
   readonly targetRevision: string;
-  /** On the sandbox: where a Git repository of its own is made, in place of a person's fork. */
-  readonly localRepository?: string | undefined;
+  /** On the sandbox: its folder, where a Git repository is made in place of a person's fork. */
+  readonly sandboxDir?: string | undefined;
+  /** Told what has become of the Applications. */
+  readonly done?: (applications: readonly Application[]) => void;
 }
 
 export interface ArgoDeps {
@@ -48,25 +51,31 @@ export const ARGO = join("k8s", "argo");
 /** What the root application points at. */
 const CLUSTER = join("k8s", "clusters", "home");
 const ROOT_APPLICATION = "app-of-apps";
-/** Argo CD looks at a new Application within seconds; cloning a large repository takes longer. */
-const LOOK_MS = 60_000;
 
 /** The repository that Argo CD will read: its address in the right place, and readable. Needs no cluster. */
-export function repositorySteps(request: ArgoRequest): Step[] {
-  const { localRepository } = request;
+export function repositorySteps(request: ArgoRequest, { kustomize }: Pick<ArgoDeps, "kustomize">): Step[] {
+  const { root, sandboxDir } = request;
   let address: RepositoryAddress;
   return [
     {
       title: "Make a Git repository for the sandbox",
-      skip: () => localRepository === undefined && "your own repository is used",
-      async run({ signal }) {
-        if (localRepository === undefined) return;
-        address = await makeLocalRepository(request.root, localRepository, signal);
+      skip: () => sandboxDir === undefined && "your own repository is used",
+      async run(control) {
+        const { signal, note } = control;
+        const { helm } = await kustomize(control);
+        address = await makeLocalRepository(root, treeOf(request), signal, async (folder) => {
+          if (helm === undefined) return;
+          for (const { name, version, repo } of await putStandIns(folder, STAND_IN_CHARTS, helm, signal)) {
+            note(
+              `The chart ${name} ${version} cannot be fetched from ${repo}: the sandbox's repository has a stand-in with the same values and kinds of objects`,
+            );
+          }
+        });
       },
     },
     {
       title: "Compare the repository's address with the one in Git",
-      skip: () => localRepository !== undefined && "the sandbox has its own",
+      skip: () => sandboxDir !== undefined && "the sandbox has its own",
       async run({ confirm, note }) {
         address = await ownAddress(request, confirm, note);
       },
@@ -82,8 +91,8 @@ export function repositorySteps(request: ArgoRequest): Step[] {
 }
 
 /** The working tree whose manifests are applied. */
-function treeOf({ root, localRepository }: ArgoRequest): string {
-  return localRepository ?? root;
+export function treeOf({ root, sandboxDir }: ArgoRequest): string {
+  return sandboxDir === undefined ? root : join(sandboxDir, "git", "homelab");
 }
 
 /** Apply the project and the app of apps, which takes over from there. */
@@ -163,31 +172,7 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
         }
       },
     },
-    {
-      title: "See what Argo CD makes of the root application",
-      leaves: "The root application is applied; Argo CD goes on by itself",
-      async run({ signal, output, note }) {
-        const kubectl = await cluster.kubectl(signal);
-        const look = async (): Promise<{ value: string } | { pending: string }> => {
-          const found = (await applications(kubectl, { signal })).find(
-            ({ name }) => name === ROOT_APPLICATION,
-          );
-          if (found?.problem !== undefined) throw syncFailure(kubectl, found);
-          if (found?.sync !== undefined) return { value: found.sync };
-          return { pending: "Argo CD has not looked at it yet" };
-        };
-        // In the sandbox nobody may be there to look.
-        if (request.localRepository !== undefined) return void (await look());
-        output("waiting for Argo CD to look at it");
-        const late = new TaskError({ what: "late" });
-        try {
-          await pollUntil(look, { timeoutMs: LOOK_MS, signal }, () => late);
-        } catch (error) {
-          if (error !== late) throw error;
-          note("Argo CD has not looked at it within a minute; npm run status shows when it has");
-        }
-      },
-    },
+    syncStep({ ...request, tree }, cluster),
   ];
 }
 
@@ -262,11 +247,18 @@ const command = defineCommand({
     const shell = shellFrom(settings);
     const cluster = clusterSession(settings, shell, settings.ENV);
     try {
-      const request = argoRequest(settings, root, sandbox?.dir);
-      await context.steps([...repositorySteps(request), ...argoSteps(request, bootstrapDeps(cluster))]);
+      let synced: readonly Application[] = [];
+      const request: ArgoRequest = {
+        ...argoRequest(settings, root, sandbox?.dir),
+        done: (applications) => {
+          synced = applications;
+        },
+      };
+      const deps = bootstrapDeps(cluster);
+      await context.steps([...repositorySteps(request, deps), ...argoSteps(request, deps)]);
       context.result(
         `The root application ${ROOT_APPLICATION} is applied; npm run status shows what becomes of it`,
-        { application: ROOT_APPLICATION },
+        { application: ROOT_APPLICATION, applications: synced },
       );
     } finally {
       await cluster.close();
@@ -285,7 +277,7 @@ export function argoRequest(
     root,
     repoURL: settings.GIT_REPO_URL,
     targetRevision: settings.GIT_REVISION,
-    localRepository: sandboxDir === undefined ? undefined : join(sandboxDir, "git", "homelab"),
+    sandboxDir,
   };
 }
 

@@ -71,7 +71,7 @@ async function walk(context: DemoContext, sandbox: Sandbox): Promise<void> {
     await context.steps([
       makeImage,
       ...(await deploy.steps()),
-      ...statusSteps(settings, deploy.cluster, status),
+      ...statusSteps(settings, deploy.cluster, status, dir),
     ]);
     lines.push(...statusLines(status, true), "");
     if (flags.keep) lines.push(...nextSteps(await deploy.result(), true), "", ...KEPT);

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { loadSettings, type SettingName, type Settings, type Source } from "../lib/config/index.ts";
 import { TaskError } from "../lib/errors.ts";
-import { type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
+import { type Application, type ArgoInstallation, argoLogin, type ClusterSession } from "../lib/k8s/index.ts";
 import {
   ApiWay,
   apiFrom,
@@ -16,7 +16,7 @@ import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
-import { argoRequest, argoSteps, repositorySteps } from "./argo.ts";
+import { type ArgoRequest, argoRequest, argoSteps, repositorySteps } from "./argo.ts";
 import { alone } from "./environment-lock.ts";
 import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
@@ -58,6 +58,8 @@ export interface Deployment {
   /** How a person calls kubectl: by name, or by its path in the cache. */
   readonly kubectl: string;
   readonly argocd: ArgoInstallation | undefined;
+  /** As they were at the end. */
+  readonly applications: readonly Application[];
   /** The command that logs in to the VM. */
   readonly ssh: string;
   /** The command that opens the way to the cluster, where only the node reaches it. */
@@ -72,6 +74,7 @@ export class Deploy {
   readonly cluster: ClusterSession;
   #made: { readonly outputs: EnvironmentOutputs; readonly vm: Vm } | undefined;
   #argocd: ArgoInstallation | undefined;
+  #applications: readonly Application[] = [];
 
   constructor(request: DeployRequest) {
     const { settings } = request;
@@ -96,13 +99,22 @@ export class Deploy {
       },
       applyDeps(settings),
     );
-    const repository = argoRequest(settings, root, sandbox?.dir);
+    const repository: ArgoRequest = {
+      ...argoRequest(settings, root, sandbox?.dir),
+      done: (applications) => {
+        this.#applications = applications;
+      },
+    };
     const done = (installation: ArgoInstallation): void => {
       this.#argocd = installation;
     };
+    const repositoryChecks = repositorySteps(repository, bootstrap);
+    // The sandbox's repository is made with a tool's help; a person's own is looked at before anything takes time.
+    const inSandbox = sandbox !== undefined;
     return [
-      group("Check what was given", [...imageCheck(image), ...repositorySteps(repository)]),
+      group("Check what was given", [...imageCheck(image), ...(inSandbox ? [] : repositoryChecks)]),
       { title: "Get the tools", run: async () => await this.#tools() },
+      ...(inSandbox ? [group("Git repository", repositoryChecks)] : []),
       {
         title: `Template ${templateOf(settings)}`,
         preview: () => (image === undefined ? [] : previewsOf(this.#upload(image))),
@@ -134,6 +146,7 @@ export class Deploy {
       kubeconfig: settings.KUBECONFIG,
       kubectl: kubectl === undefined || kubectl.source === "path" ? "kubectl" : kubectl.path,
       argocd: this.#argocd,
+      applications: this.#applications,
       tunnel: await tunnelHint(settings, this.#shell, settings.ENV),
     };
   }
@@ -228,9 +241,7 @@ export function nextSteps(
     `  $ ${kubectl} --kubeconfig=${kubeconfig} --context=${vm.context} get nodes`,
     `Argo CD     ${argocd?.version ?? ""} in the namespace argocd`,
     ...(simulated
-      ? [
-          "  Its containers are simulated here: it has no web interface, and Applications are accepted but not synced",
-        ]
+      ? ["  Its web interface is simulated here: nothing answers there"]
       : [`  $ ${forward}   then https://localhost:8443, user admin, password from:`, `  $ ${password}`]),
   ];
 }

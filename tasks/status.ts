@@ -5,10 +5,12 @@ import {
   applications,
   type ClusterSession,
   findArgo,
+  hintsFor,
   type KubernetesNode,
   kubernetesNodes,
 } from "../lib/k8s/index.ts";
 import { apiFrom, listVms, shellFrom, type VmSummary } from "../lib/proxmox/index.ts";
+import { syncingArgo } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
 import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
 import { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, templateOf } from "./tf-init.ts";
@@ -24,11 +26,18 @@ export interface Status {
   vms: readonly VmSummary[] | string;
   nodes: readonly KubernetesNode[] | string;
   argocd: string;
+  /** In the sandbox: the version of Argo CD's controllers that really run; undefined where they are simulated as well. */
+  controllers?: string | undefined;
   applications: readonly Application[] | string;
 }
 
 /** Look at everything at once; a part that cannot be read does not hide the others. */
-export function statusSteps(settings: StatusSettings, cluster: ClusterSession, status: Status): Step[] {
+export function statusSteps(
+  settings: StatusSettings,
+  cluster: ClusterSession,
+  status: Status,
+  sandboxDir?: string,
+): Step[] {
   const api = apiFrom(settings);
   const name = templateOf(settings);
   return [
@@ -63,6 +72,7 @@ export function statusSteps(settings: StatusSettings, cluster: ClusterSession, s
               status.nodes = nodes;
               status.argocd = argo === undefined ? "not installed" : `${argo.version} in ${argo.namespace}`;
               status.applications = argo === undefined ? [] : await applications(kubectl, { signal });
+              if (sandboxDir !== undefined) status.controllers = await syncingArgo(sandboxDir);
             } catch (error) {
               status.nodes = unknown(error, signal);
               status.argocd = status.applications = "unknown";
@@ -87,7 +97,7 @@ export function emptyStatus(): Status {
 
 /** One screen. */
 export function statusLines(status: Status, simulated: boolean): string[] {
-  const { template, vms, nodes, argocd, applications: apps } = status;
+  const { template, vms, nodes, argocd, controllers, applications: apps } = status;
   return [
     row(
       "Template",
@@ -102,18 +112,25 @@ export function statusLines(status: Status, simulated: boolean): string[] {
     ),
     row(
       "Argo CD",
-      simulated && argocd !== "unknown"
-        ? `${argocd} (its containers are simulated: it syncs nothing)`
+      simulated && /^\d/.test(argocd)
+        ? `${argocd} (${
+            controllers === undefined
+              ? "its containers are simulated: it syncs nothing"
+              : `its controllers ${controllers} run, its other containers are simulated`
+          })`
         : argocd,
     ),
-    ...rows(
-      "Applications",
-      apps,
-      ({ name, path, sync, health }) =>
-        `${name} ${sync ?? "not looked at yet"} ${health ?? ""} ${path}`.replace(/ +/g, " "),
-      "none",
-    ),
+    ...rows("Applications", apps, applicationText, "none"),
   ];
+}
+
+/** An Application on a line, and below it what is wrong with it and what to do. */
+function applicationText(application: Application): string {
+  const { name, path, sync, health, problem } = application;
+  const line = `${name} ${sync ?? "not looked at yet"} ${health ?? ""} ${path}`.replace(/ +/g, " ");
+  if (problem === undefined) return line;
+  const below = [...problem.split("\n").map((each) => `✖ ${each}`), ...hintsFor(application)];
+  return [line, ...below.map((each) => row("", `  ${each}`))].join("\n");
 }
 
 function rows<Item>(
@@ -152,7 +169,7 @@ const command = defineCommand({
     const cluster = clusterSession(settings, shell, settings.ENV);
     const status = emptyStatus();
     try {
-      await context.steps(statusSteps(settings, cluster, status));
+      await context.steps(statusSteps(settings, cluster, status, sandbox?.dir));
     } finally {
       await cluster.close();
       await shell.close();

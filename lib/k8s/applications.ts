@@ -91,6 +91,12 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: readonly string[]])[] = 
   ],
 ];
 
+/** What to do about an Application's problem, as far as Argo CD's words tell. */
+export function hintsFor({ path, problem = "" }: Pick<Application, "path" | "problem">): string[] {
+  const hints = HINTS.flatMap(([pattern, todo]) => (pattern.test(problem) ? todo : []));
+  return hints.map((line) => line.replace("PATH", path));
+}
+
 /**
  * The error for an Application that Argo CD cannot sync: its words, what they point to, and where to look: the web
  * interface's address, and the same by kubectl.
@@ -101,12 +107,11 @@ export function syncFailure(
 ): TaskError {
   const [forward, password] = argoLogin(kubectl.target);
   const inArgo = (...args: readonly string[]): string => `$ ${kubectl.shown("-n", ARGO_NAMESPACE, ...args)}`;
-  const hints = HINTS.flatMap(([pattern, todo]) => (pattern.test(problem) ? todo : []));
   return new TaskError({
     what: `Argo CD cannot sync the Application ${name}`,
     why: problem,
     todo: [
-      ...hints.map((line) => line.replace("PATH", path)),
+      ...hintsFor({ path, problem }),
       "Look at it in Argo CD's web interface; open the way in another terminal:",
       `$ ${forward}`,
       `  https://localhost:8443/applications/${ARGO_NAMESPACE}/${name}   user admin, password from:`,

@@ -2,6 +2,7 @@
 export {
   type Application,
   applications,
+  hintsFor,
   syncFailure,
 } from "./applications.ts";
 export {
@@ -38,4 +39,6 @@ export {
   writeRepository,
 } from "./repository.ts";
 export { type ClusterAccess, ClusterSession } from "./session.ts";
+export { putStandIns, type RemoteChart } from "./stand-ins.ts";
+export { type SyncOutcome, waitForSync } from "./sync.ts";
 export { renderApplications } from "./tree.ts";

@@ -9,17 +9,20 @@ import { type RepositoryAddress, writeRepository } from "./repository.ts";
  * Made anew from the tree each time, history kept.
  * @param root the working tree whose manifests it gets
  * @param folder where it lies
+ * @param prepare changes its files before they are committed
  */
 export async function makeLocalRepository(
   root: string,
   folder: string,
   signal?: AbortSignal,
+  prepare?: (folder: string) => Promise<void>,
 ): Promise<RepositoryAddress> {
   await mkdir(folder, { recursive: true });
   await rm(join(folder, "k8s"), { recursive: true, force: true });
   await cp(join(root, "k8s"), join(folder, "k8s"), { recursive: true });
   const address = localAddress(folder);
   await writeRepository(folder, address);
+  await prepare?.(folder);
   await commitAll(folder, "The manifests as they are in the working tree", signal);
   return address;
 }

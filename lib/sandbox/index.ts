@@ -8,6 +8,7 @@ import { start } from "../process.ts";
 import { registerSecret } from "../secrets.ts";
 import { runningSandbox, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
 import { type FaultControl, type FaultRule, faultControl } from "./faults/index.ts";
+import type { MissingProgram } from "./gitops/index.ts";
 import { EXIT_ALREADY_SERVED } from "./instance-lock.ts";
 
 export type { SandboxEndpoints } from "./endpoints.ts";
@@ -50,6 +51,27 @@ export function sandboxDirectory(root: string): string {
 /** Where `demo` keeps the state of its fresh sandbox; it belongs to the demo alone. */
 export function demoDirectory(root: string): string {
   return join(root, ".homelab", "demo");
+}
+
+/** Charts of our own in place of those that a machine cannot fetch, a folder each. */
+export const STAND_IN_CHARTS = fileURLToPath(new URL("./stand-in-charts", import.meta.url));
+
+/**
+ * Which of Argo CD's controllers run in a sandbox: the application controller and the repo server, without which it
+ * syncs nothing.
+ * @param dir the sandbox's
+ * @returns their version; undefined when they do not run
+ */
+export async function syncingArgo(dir: string): Promise<string | undefined> {
+  const { runningControllers } = await import("./gitops/index.ts");
+  return runningSandbox(dir) === undefined ? undefined : runningControllers(dir)?.version;
+}
+
+/** What is not on this machine and would make a sandbox's Argo CD sync, with the command that gets it. */
+export async function missingForSync(): Promise<readonly MissingProgram[]> {
+  const { locateGitOpsPrograms } = await import("./gitops/index.ts");
+  const found = await locateGitOpsPrograms();
+  return "argocd" in found ? [] : found;
 }
 
 const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));

@@ -47,11 +47,6 @@ const UNUSED: readonly Exception[] = [
     what: "planData",
     reason: "a plan's part of a result, for a task that ends with one",
   },
-  {
-    where: "lib/k8s/index.ts",
-    what: "Kubectl",
-    reason: "what a ClusterSession gives, for whoever names its type",
-  },
 ];
 
 test("lib imports nothing but lib", () => {

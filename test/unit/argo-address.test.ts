@@ -32,7 +32,8 @@ beforeEach(async () => {
 });
 
 async function look(request: Partial<ArgoRequest>, yes = true): Promise<void> {
-  const steps = repositorySteps({ root: tree, targetRevision: "HEAD", ...request });
+  const kustomize = (): never => assert.fail("a person's own repository is not rendered");
+  const steps = repositorySteps({ root: tree, targetRevision: "HEAD", ...request }, { kustomize });
   const reporter: Reporter = {
     drawsList: false,
     step: () => {},

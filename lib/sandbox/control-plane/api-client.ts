@@ -34,6 +34,14 @@ export class KubernetesClient {
     return (JSON.parse(body) as { items: readonly T[] }).items;
   }
 
+  /** An object; undefined where there is none. */
+  async get<T>(path: string): Promise<T | undefined> {
+    const { status, body } = await this.#call("GET", path);
+    if (status === 404) return undefined;
+    if (status >= 300) throw new Error(`${path}: ${status} ${body}`);
+    return JSON.parse(body) as T;
+  }
+
   /** Create or change an object by server-side apply. */
   async apply(path: string, object: Readonly<Record<string, unknown>>): Promise<void> {
     const query = "?fieldManager=k3s&force=true";

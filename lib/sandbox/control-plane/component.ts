@@ -8,6 +8,13 @@ import { readIfThere, removeIfThere, writeFileAtomic } from "../world/index.ts";
 /** How long a program may take to end in order. */
 const END_MS = 5_000;
 
+/** What a program finds around it. */
+export interface Surroundings {
+  /** Variables beside those that every child of ours gets. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+}
+
 /** One program of the control plane, with its log and a record of its process on disk. */
 export class Component {
   readonly name: string;
@@ -26,12 +33,16 @@ export class Component {
   }
 
   /** Start it; its output goes to its log. What a killed sandbox has left running is ended first. */
-  async start(program: string, args: readonly string[]): Promise<void> {
+  async start(
+    program: string,
+    args: readonly string[],
+    { env: more, cwd }: Surroundings = {},
+  ): Promise<void> {
     await this.endLeftover();
     const log = openSync(this.#logFile, "w", 0o600);
     // Go's collector keeps twice the live heap by default; the sandbox shares a small machine.
-    const env = childEnv({ GOGC: "60" });
-    const child = spawn(program, args, { stdio: ["ignore", log, log], env });
+    const env = childEnv({ GOGC: "60", ...more });
+    const child = spawn(program, args, { stdio: ["ignore", log, log], env, cwd });
     closeSync(log);
     this.#child = child;
     this.#ended = new Promise((resolve) => {

@@ -22,6 +22,14 @@ export type Program = (typeof PROGRAMS)[number];
 /** Where the programs lie. */
 export type ProgramPaths = Readonly<Record<Program, string>>;
 
+/** The way into a running cluster, for programs beside its control plane. */
+export interface ClusterAccess {
+  /** The administrator's. */
+  readonly client: KubernetesClient;
+  /** Write the kubeconfig of one of the cluster's clients; returns its file. */
+  kubeconfigFile(name: ClientName): string;
+}
+
 const START_TIMEOUT_MS = 90_000;
 
 /**
@@ -60,6 +68,13 @@ export class ControlPlane {
   get k3sKubeconfig(): string | undefined {
     if (this.#pki === undefined || this.#port === undefined) return undefined;
     return kubeconfigFor("https://127.0.0.1:6443", this.#pki.serverCa, this.#pki.clients.admin);
+  }
+
+  /** The way in for programs beside the control plane, once it is ready. */
+  get access(): ClusterAccess | undefined {
+    const [pki, port, client] = [this.#pki, this.#port, this.#client];
+    if (pki === undefined || port === undefined || client === undefined) return undefined;
+    return { client, kubeconfigFile: (name) => this.#kubeconfigFile(pki, port, name) };
   }
 
   /** End the programs that a killed sandbox has left running in a folder. */
@@ -166,11 +181,7 @@ export class ControlPlane {
   }
 
   async #startControllers(pki: ClusterPki, port: number): Promise<void> {
-    const kubeconfig = (name: ClientName): string => {
-      const file = join(this.#dir, `${name}.kubeconfig`);
-      writeFileAtomic(file, kubeconfigFor(`https://127.0.0.1:${port}`, pki.serverCa, pki.clients[name]));
-      return file;
-    };
+    const kubeconfig = (name: ClientName): string => this.#kubeconfigFile(pki, port, name);
     await this.#components["kube-controller-manager"].start(this.#programs["kube-controller-manager"], [
       `--kubeconfig=${kubeconfig("controller-manager")}`,
       `--service-account-private-key-file=${pki.files.serviceAccountKey}`,
@@ -193,6 +204,12 @@ export class ControlPlane {
       // Without leases the node counts as lost every minute, and the pods on it never come back.
       "--node-lease-duration-seconds=40",
     ]);
+  }
+
+  #kubeconfigFile(pki: ClusterPki, port: number, name: ClientName): string {
+    const file = join(this.#dir, `${name}.kubeconfig`);
+    writeFileAtomic(file, kubeconfigFor(`https://127.0.0.1:${port}`, pki.serverCa, pki.clients[name]));
+    return file;
   }
 
   async #untilReady(client: KubernetesClient, signal: AbortSignal): Promise<void> {

@@ -9,6 +9,11 @@ const CLIENTS = {
   "controller-manager": { commonName: "system:kube-controller-manager" },
   scheduler: { commonName: "system:kube-scheduler" },
   kwok: { commonName: "homelab:kwok", organization: "system:masters" },
+  // As the service account that Argo CD's manifests give their rights to: what these lack, it lacks.
+  "argocd-application-controller": {
+    commonName: "system:serviceaccount:argocd:argocd-application-controller",
+    organization: "system:serviceaccounts",
+  },
 } as const satisfies Record<string, Subject>;
 export type ClientName = keyof typeof CLIENTS;
 
@@ -55,6 +60,7 @@ export async function clusterPki(dir: string): Promise<ClusterPki> {
       "controller-manager": await client("controller-manager"),
       scheduler: await client("scheduler"),
       kwok: await client("kwok"),
+      "argocd-application-controller": await client("argocd-application-controller"),
     },
     files: {
       serverCa: join(dir, "server-ca.crt"),

@@ -9,6 +9,7 @@ import {
   type Program,
   type ProgramPaths,
 } from "../control-plane/index.ts";
+import { endLeftControllers, GitOps } from "../gitops/index.ts";
 import { readIfThere, writeJsonAtomic } from "../world/index.ts";
 
 const START_ATTEMPTS = 3;
@@ -28,6 +29,7 @@ export class Cluster {
   /** Those that ever joined and have not been destroyed, running or not. */
   readonly #members: Map<number, ClusterNode>;
   #controlPlane: ControlPlane | undefined;
+  #gitOps: GitOps | undefined;
   #last: Promise<void> = Promise.resolve();
   #interrupt = new AbortController();
   #state: ClusterState = "inactive";
@@ -55,6 +57,7 @@ export class Cluster {
 
   /** End what a killed sandbox has left running, whether or not a machine of the cluster runs now. */
   async endLeftovers(): Promise<void> {
+    await endLeftControllers(this.#gitOpsDir);
     await ControlPlane.endLeftovers(this.#dir);
   }
 
@@ -102,6 +105,11 @@ export class Cluster {
     for (const [vmid, member] of this.#members) {
       if (!this.#nodes.has(vmid)) await controlPlane.leave(member);
     }
+    const { access } = controlPlane;
+    if (access !== undefined) {
+      this.#gitOps = new GitOps(this.#gitOpsDir, access, this.#log);
+      this.#gitOps.start();
+    }
     this.#state = "active";
     this.#say(`k3s is up and running (${Math.round(performance.now() - started)} ms)`);
   }
@@ -126,6 +134,8 @@ export class Cluster {
   }
 
   async #stop(): Promise<void> {
+    await this.#gitOps?.stop();
+    this.#gitOps = undefined;
     await this.#controlPlane?.stop();
     this.#controlPlane = undefined;
     this.#state = "inactive";
@@ -151,6 +161,10 @@ export class Cluster {
   #say(line: string): void {
     this.#journal.push(`${new Date().toISOString()} ${line}`);
     this.#log(line);
+  }
+
+  get #gitOpsDir(): string {
+    return join(this.#dir, "argocd");
   }
 
   get #membersFile(): string {
