@@ -1,4 +1,6 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { demandFilled } from "../lib/demand-filled.ts";
 import { TaskError, UsageError } from "../lib/errors.ts";
 import { isModified, readRemote } from "../lib/git.ts";
 import {
@@ -26,7 +28,7 @@ import { shellFrom } from "../lib/proxmox/index.ts";
 import { STAND_IN_CHARTS } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
 import { syncStep } from "./applications/sync.ts";
-import { bootstrapDeps } from "./k8s-bootstrap.ts";
+import { BOOTSTRAP, bootstrapDeps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
 
 export interface ArgoRequest {
@@ -77,6 +79,12 @@ export function repositorySteps(request: ArgoRequest, { kustomize }: Pick<ArgoDe
       title: "Compare the repository's address with the one in Git",
       skip: () => sandboxDir !== undefined && "the sandbox has its own",
       async run({ confirm, note }) {
+        await demandFilled(root, {
+          paths: ["k8s/argo/", "k8s/clusters/"],
+          // The address has words of its own, and Argo CD's installation a task of its own.
+          except: [REPOSITORY_FILE, `${BOOTSTRAP}/`],
+          otherwise: "Argo CD would apply it as it is",
+        });
         address = await ownAddress(request, confirm, note);
       },
     },
@@ -186,10 +194,12 @@ async function ownAddress(
   note: StepControl["note"],
 ): Promise<RepositoryAddress> {
   const there = await readRepository(root);
+  const file = await readFile(join(root, REPOSITORY_FILE), "utf8");
+  const line = file.split("\n").findIndex((each) => each.includes(there.repoURL)) + 1;
   if (repoURL === undefined && there.repoURL.includes("CHANGEME")) {
     throw new UsageError({
       what: "GIT_REPO_URL is missing",
-      why: `Argo CD reads a repository of your own, and ${REPOSITORY_FILE} does not name one yet`,
+      why: `Argo CD reads a repository of your own, and ${REPOSITORY_FILE}:${line} does not name one yet`,
       todo: [
         "Fork this repository, then set it in .env: GIT_REPO_URL=https://github.com/you/homelab.git",
         "$ npm run argo",

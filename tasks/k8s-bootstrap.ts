@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { demandFilled } from "../lib/demand-filled.ts";
 import { TaskError } from "../lib/errors.ts";
 import {
   ARGO_NAMESPACE,
@@ -92,6 +93,7 @@ export function bootstrapSteps({ root, done }: BootstrapRequest, deps: Bootstrap
       skip: theirs,
       preview: () => [`kustomize build ${BOOTSTRAP}`],
       async run(control) {
+        await demandFilled(root, { paths: [`${BOOTSTRAP}/`], otherwise: "Argo CD is not installed" });
         const kustomize = await deps.kustomize(control);
         const upstream = await deps.upstream(control);
         const { signal } = control;

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SettingName, Settings } from "../lib/config/index.ts";
+import { demandFilled } from "../lib/demand-filled.ts";
 import { formatImageName } from "../lib/image-name.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
@@ -116,6 +117,10 @@ export function initSteps(
       title: "Find OpenTofu and the Proxmox provider",
       async run(control) {
         await environmentDirectory(root, environment);
+        await demandFilled(root, {
+          paths: [`terraform/envs/${environment}/`, "terraform/modules/", "terraform/globals.tfvars"],
+          otherwise: `OpenTofu does not look at ${environment}`,
+        });
         tools = await deps.toolchain(control);
       },
     },

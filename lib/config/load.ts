@@ -28,6 +28,12 @@ export async function loadSettings<const Required extends SettingName, const Opt
       if (isRequired) problems.push(problemOf(name, "is missing"));
       continue;
     }
+    const placeholder = placeholderIn(text);
+    if (placeholder !== undefined) {
+      const { place = given?.source } = given ?? {};
+      problems.push(problemOf(name, `still says ${placeholder}`, place));
+      continue;
+    }
     if (secret) registerSecret(text);
     try {
       values[name] = parse(text);
@@ -94,13 +100,26 @@ function aboutOf(name: SettingName, from?: string): string {
   return `${name}: ${specOf(name).about}${from === undefined ? "" : ` (taken from ${from})`}`;
 }
 
+interface Given {
+  readonly text: string;
+  readonly source: string;
+  /** File and line, where they are known. */
+  readonly place?: string;
+}
+
 /** An empty value counts as not given: a copied .env.example has many of them. */
-function find(name: SettingName, sources: readonly Source[]): { text: string; source: string } | undefined {
-  for (const { name: source, values } of sources) {
+function find(name: SettingName, sources: readonly Source[]): Given | undefined {
+  for (const { name: source, values, places } of sources) {
     const text = values[name]?.trim();
-    if (text) return { text, source };
+    const place = places?.[name];
+    if (text) return { text, source, ...(place === undefined ? {} : { place }) };
   }
   return undefined;
+}
+
+/** What somebody copied and did not fill in. */
+function placeholderIn(text: string): string | undefined {
+  return /\bCHANGEME\b|^TODO$/.exec(text)?.[0];
 }
 
 function together(problems: readonly Problem[]): UsageError {

@@ -10,6 +10,8 @@ export interface Source {
   /** Where they come from, for messages: "the environment", ".env". */
   readonly name: string;
   readonly values: Readonly<Record<string, string | undefined>>;
+  /** The file and line of each, where there are: ".env:7". */
+  readonly places?: Readonly<Record<string, string>>;
 }
 
 /** The name of the source that flags make; a test of lib/task keeps it equal to the one there. */
@@ -28,14 +30,12 @@ export async function readSources(
   notice: (line: string) => void = () => {},
   flags: Source["values"] = {},
 ): Promise<Source[]> {
-  const outside = [
+  const outside: Source[] = [
     { name: "the environment", values: process.env },
-    { name: ".env", values: await readDotenv(join(root, ".env"), notice) },
+    { name: ".env", ...(await readDotenv(join(root, ".env"), notice)) },
   ];
   const files = [...environmentFile([{ name: COMMAND_LINE, values: flags }, ...outside]), GLOBALS];
-  const values = await Promise.all(
-    files.map(async (name) => ({ name, values: await readTfvars(root, name) })),
-  );
+  const values = await Promise.all(files.map(async (name) => ({ name, ...(await readTfvars(root, name)) })));
   return [...outside, ...values];
 }
 
@@ -52,9 +52,9 @@ function environmentFile(sources: readonly Source[]): string[] {
   }
 }
 
-async function readDotenv(file: string, notice: (line: string) => void): Promise<Record<string, string>> {
+async function readDotenv(file: string, notice: (line: string) => void): Promise<Omit<Source, "name">> {
   const text = await readIfThere(file);
-  if (text === undefined) return {};
+  if (text === undefined) return { values: {} };
   const { mode } = await stat(file);
   if ((mode & 0o077) !== 0) notice(`${file} can be read by others: chmod 600 ${file}`);
   const { parse } = await import("dotenv");
@@ -63,15 +63,19 @@ async function readDotenv(file: string, notice: (line: string) => void): Promise
     const meant = meantSetting(written);
     if (meant !== undefined) notice(`${written} in .env is no setting; did you mean ${meant}?`);
   }
-  return values;
+  const lines = linesByName(text);
+  const places = Object.keys(values).map((written) => [written, `.env:${lines.get(written) ?? 1}`]);
+  return { values, places: Object.fromEntries(places) };
 }
 
-async function readTfvars(root: string, name: string): Promise<Record<string, string>> {
-  const file = join(root, name);
+async function readTfvars(root: string, path: string): Promise<Omit<Source, "name">> {
+  const file = join(root, path);
   const text = await readIfThere(file);
-  if (text === undefined) return {};
+  if (text === undefined) return { values: {} };
   const variables = parseTfvars(text);
+  const lines = linesByName(text);
   const values: Record<string, string> = {};
+  const places: Record<string, string> = {};
   for (const name of SETTING_NAMES) {
     const { tfVar, secret } = specOf(name);
     if (tfVar === undefined || variables[tfVar] === undefined) continue;
@@ -83,8 +87,19 @@ async function readTfvars(root: string, name: string): Promise<Record<string, st
       });
     }
     values[name] = variables[tfVar];
+    places[name] = `${path}:${lines.get(tfVar) ?? 1}`;
   }
-  return values;
+  return { values, places };
+}
+
+/** The line of each name's last assignment, which is the one that counts. */
+function linesByName(text: string): Map<string, number> {
+  return new Map(
+    text.split("\n").flatMap((line, index): [string, number][] => {
+      const [, name] = /^\s*(?:export\s+)?([A-Za-z_][\w-]*)\s*=/.exec(line) ?? [];
+      return name === undefined ? [] : [[name, index + 1]];
+    }),
+  );
 }
 
 async function readIfThere(file: string): Promise<string | undefined> {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type SettingName, type Settings, specOf } from "../../lib/config/index.ts";
+import { demandFilled } from "../../lib/demand-filled.ts";
 import { TaskError } from "../../lib/errors.ts";
 import type { Architecture } from "../../lib/image-name.ts";
 import { type Iso, obtainIso, resolveIso } from "../../lib/iso/index.ts";
@@ -92,6 +93,7 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
     {
       title: "Find Packer and what it needs",
       run: async (control) => {
+        await demandFilled(root, { paths: ["packer/"], otherwise: "no image is built" });
         tools = await findTools(builder.plugin, settings.ARCH, control);
       },
     },
