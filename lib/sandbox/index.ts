@@ -37,6 +37,8 @@ export interface StartOptions {
   readonly log?: (line: string) => void;
   /** What fails on purpose, also in a sandbox that runs already. A new one begins without any. */
   readonly faults?: readonly FaultRule[];
+  /** The release of Proxmox VE that a new node is, 9 when it is left out; one that is there already stays what it is. */
+  readonly release?: 8 | 9;
 }
 
 /**
@@ -125,8 +127,8 @@ export async function endSandbox(dir: string): Promise<boolean> {
   return true;
 }
 
-function launch({ dir, log }: StartOptions): ProcessPromise {
-  const child = start(process.execPath, ["--import", import.meta.resolve("tsx"), MAIN, dir]);
+function launch({ dir, log, release = 9 }: StartOptions): ProcessPromise {
+  const child = start(process.execPath, ["--import", import.meta.resolve("tsx"), MAIN, dir, String(release)]);
   if (log) {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       for (const line of text.split("\n")) if (line !== "") log(line);

@@ -3,22 +3,22 @@ import { messageOf } from "../errors.ts";
 import { AlreadyServedError, claimDirectory, EXIT_ALREADY_SERVED } from "./instance-lock.ts";
 
 /**
- * The sandbox's process: main.ts DIRECTORY. Prints "ready" on stdout once it serves; ends on SIGTERM and SIGINT, and
+ * The sandbox's process: main.ts DIRECTORY [RELEASE], where RELEASE is 8 or 9, of Proxmox VE. Prints "ready" on stdout once it serves; ends on SIGTERM and SIGINT, and
  * when its stdin ends, which it does when the process that started it goes away. A line "keep" on stdin makes it stay.
  */
 
-async function main(dir: string): Promise<void> {
-  const release = claimDirectory(dir);
+async function main(dir: string, release: 8 | 9): Promise<void> {
+  const giveBack = claimDirectory(dir);
   try {
     // Loaded after the claim: whoever comes second is told at once.
     const { serveSandbox } = await import("./serve.ts");
     const { sandboxParts } = await import("./parts.ts");
-    const server = await serveSandbox(dir, sandboxParts());
+    const server = await serveSandbox(dir, sandboxParts(), release);
     process.stdout.write("ready\n");
     await untilTold();
     await server.close();
   } finally {
-    release();
+    giveBack();
   }
 }
 
@@ -42,8 +42,8 @@ async function untilTold(): Promise<void> {
 // Whoever reads our output may be gone while we stay.
 process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
-const [dir = "."] = process.argv.slice(2);
-main(resolve(dir)).then(
+const [dir = ".", release] = process.argv.slice(2);
+main(resolve(dir), release === "8" ? 8 : 9).then(
   () => process.exit(0),
   (error: unknown) => {
     process.stderr.write(`${messageOf(error)}\n`);

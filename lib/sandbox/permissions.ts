@@ -1,6 +1,6 @@
 import { ApiError, type Caller } from "./calls.ts";
 import type { PermissionCheck } from "./schema/index.ts";
-import { type AccessControl, isPrivilege, type Privilege } from "./world/index.ts";
+import { type AccessControl, asIn, isPrivilege, type Privilege } from "./world/index.ts";
 
 /** Parameters as they came in; checks come before validation. */
 type RawParams = Readonly<Record<string, unknown>>;
@@ -39,6 +39,22 @@ export function demand(
   throw forbidden(`${path}, ${missing}`);
 }
 
+/** Whether the caller may change who may do what on a path. */
+export function mayModify(guard: Guard, path: string): boolean {
+  return allowed(guard, path, modifiers(path), "any");
+}
+
+/** The privileges of which one is needed to change permissions on a path. */
+function modifiers(path: string): readonly Privilege[] {
+  const owner: Readonly<Record<string, Privilege>> = {
+    storage: "Datastore.Allocate",
+    vms: "VM.Allocate",
+    pool: "Pool.Allocate",
+  };
+  const own = owner[/^\/(\w+)\/./.exec(path)?.[1] ?? ""];
+  return own === undefined ? ["Permissions.Modify"] : ["Permissions.Modify", own];
+}
+
 /** 403, with or without the reason. */
 export function forbidden(detail?: string): ApiError {
   return new ApiError(403, `Permission check failed${detail === undefined ? "" : ` (${detail})`}`);
@@ -60,14 +76,25 @@ export function enforce(guard: Guard, check: PermissionCheck, params: RawParams)
     const needed = optionOf(options, "require_param");
     if (needed !== undefined && params[String(needed)] === undefined) throw forbidden();
     const mode = optionOf(options, "any") === 1 ? "any" : "all";
-    demand(guard, fill(template, params), privileges.filter(isPrivilege), mode);
+    demand(guard, fill(template, params), known(guard, privileges), mode);
   } else if (kind === "userid-param") {
-    if (params.userid !== guard.caller.user) throw forbidden();
+    const userid = String(params.userid);
+    if (rest[0] === "Realm.AllocateUser") {
+      demand(guard, `/access/realm/${userid.slice(userid.lastIndexOf("@") + 1)}`, ["Realm.AllocateUser"]);
+    } else if (userid !== guard.caller.user || guard.caller.token !== undefined) throw forbidden();
   } else if (kind === "userid-group") {
-    demand(guard, "/access/groups", (rest[0] as string[]).filter(isPrivilege), "any");
+    demand(guard, "/access/groups", known(guard, rest[0] as string[]), "any");
+  } else if (kind === "perm-modify") {
+    const path = fill(String(rest[0]), params);
+    demand(guard, path, modifiers(path), "any");
   } else {
     throw new Error(`unknown permission check '${String(kind)}'`);
   }
+}
+
+/** The privileges by the names that the node's release has for them. */
+function known({ access }: Guard, privileges: readonly string[]): readonly Privilege[] {
+  return asIn(access.release, privileges.filter(isPrivilege));
 }
 
 function passes(guard: Guard, check: PermissionCheck, params: RawParams): boolean {

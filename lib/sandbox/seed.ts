@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { hashSecret, type Privilege, readIfThere, type WorldPlan, writeFileAtomic } from "./world/index.ts";
+import {
+  asIn,
+  hashSecret,
+  type Privilege,
+  type PveRelease,
+  readIfThere,
+  type WorldPlan,
+  writeFileAtomic,
+} from "./world/index.ts";
 
 /** Names of what a new sandbox comes with. */
 export const NAMES = {
@@ -31,7 +39,7 @@ const VM_PRIVILEGES: readonly Privilege[] = [
 ];
 
 /** The world of a new sandbox: like a small real node, with one token that may do what the tasks do and no more. */
-export function sandboxPlan(tokenSecret: string): WorldPlan {
+export function sandboxPlan(tokenSecret: string, release: PveRelease = 9): WorldPlan {
   const tokenId = `${NAMES.user}!${NAMES.token}`;
   const grants = {
     HomelabVms: "/vms",
@@ -41,6 +49,7 @@ export function sandboxPlan(tokenSecret: string): WorldPlan {
   };
   return {
     node: NAMES.node,
+    release,
     storages: [
       {
         id: NAMES.isoStorage,
@@ -61,7 +70,7 @@ export function sandboxPlan(tokenSecret: string): WorldPlan {
         },
       ],
       roles: {
-        HomelabVms: VM_PRIVILEGES,
+        HomelabVms: asIn(release, VM_PRIVILEGES),
         HomelabStorage: ["Datastore.AllocateSpace", "Datastore.Audit"],
         // Packer's kickstart volume comes and goes.
         HomelabImages: ["Datastore.Allocate", "Datastore.AllocateTemplate", "Datastore.Audit"],

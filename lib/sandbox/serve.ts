@@ -13,7 +13,7 @@ import {
 } from "./hooks.ts";
 import { resumeAll } from "./operations/index.ts";
 import { NAMES, sandboxPlan, tokenSecret } from "./seed.ts";
-import { openWorld, removeIfThere, writeFileAtomic } from "./world/index.ts";
+import { openWorld, type PveRelease, removeIfThere, writeFileAtomic } from "./world/index.ts";
 
 /** The parts beside the API. */
 export interface Parts {
@@ -34,14 +34,19 @@ const STATISTICS_MS = 2000;
 /**
  * Serve the sandbox in a directory from within this process: its API, its SSH side, its guests.
  * The caller holds the claim on the directory.
+ * @param release of Proxmox VE that a new node is; one that is there already stays what it is
  */
-export async function serveSandbox(dir: string, parts: Parts = {}): Promise<RunningServer> {
+export async function serveSandbox(
+  dir: string,
+  parts: Parts = {},
+  release: PveRelease = 9,
+): Promise<RunningServer> {
   const { log, end } = openLog(dir);
   const secret = tokenSecret(dir);
   // What failed on purpose the last time does not fail again.
   faultControl(dir).clear();
   const faults = new Faults(dir, log);
-  const world = openWorld(dir, sandboxPlan(secret), { interference: faults });
+  const world = openWorld(dir, sandboxPlan(secret, release), { interference: faults });
   const guests = (await parts.guests?.({ world, log })) ?? emptyGuests;
   const dispatch = createDispatch(world, guests);
   const api = await serveApi(world, dispatch, { log, faults });

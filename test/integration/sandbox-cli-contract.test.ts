@@ -16,7 +16,7 @@ import {
   runOn,
 } from "../support/contract/cli.ts";
 import { CLI_EXCEPTIONS } from "../support/contract/cli-exceptions.ts";
-import { type Beginning, recordedWorld, TINY } from "../support/contract/recorded-world.ts";
+import { type Beginning, PACKER_GRANTS, recordedWorld, TINY } from "../support/contract/recorded-world.ts";
 import { recordingsMissing } from "../support/contract/recordings.ts";
 
 /** A sitting at the real node: what there was when it began, and the commands in their order. */
@@ -89,6 +89,12 @@ const SITTINGS: Readonly<Record<string, Sitting>> = {
       world.vms.create(320, { name: "full" });
     },
     commands: () => [...of("qm-importdisk-errors", 11), ...of("qm-set-import-from-errors", 6)],
+  },
+  "users and rights": {
+    beginning: { stopped: [], running: [], grants: PACKER_GRANTS },
+    // A user of other recordings was not there.
+    prepare: async ({ access }) => access.changeUser("none@pve", undefined),
+    commands: () => [...of("pveum-role-list"), ...of("pveum")],
   },
   "the node's version": {
     beginning: { stopped: [], running: [] },

@@ -8,6 +8,7 @@ import { keptKey } from "../ssh/index.ts";
 import { writeFileAtomic } from "../world/index.ts";
 import { acceptor, interceptPrograms } from "./interfere.ts";
 import { pveTools } from "./pve-tools.ts";
+import { pveum } from "./pveum.ts";
 import { qm } from "./qm.ts";
 
 /** What the node needs to know of the network behind it. */
@@ -78,6 +79,7 @@ export function nodePrograms(context: SandboxContext): Programs {
   const programs: Programs = {
     ...builtins,
     ...pveTools(context),
+    pveum: pveum(context),
     qm: qm(context),
     scp,
     hostname: async ({ stdout }) => {

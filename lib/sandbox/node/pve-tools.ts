@@ -1,12 +1,12 @@
 import { ApiError, type Method, ROOT } from "../calls.ts";
 import type { SandboxContext } from "../hooks.ts";
 import { complain, type Program, type Programs, write } from "../shell/index.ts";
-import { parseVolumeId } from "../world/index.ts";
+import { PVE_VERSIONS, parseVolumeId } from "../world/index.ts";
 import { CliUsageError, parseCli, printLine, sayFailure, sortedJson } from "./cli.ts";
 
 /** The storage manager's, and the other tools of the node that the tasks use. */
 export function pveTools(context: SandboxContext): Programs {
-  return { pvesm: pvesm(context), pvesh: pvesh(context), pveversion };
+  return { pvesm: pvesm(context), pvesh: pvesh(context), pveversion: pveversion(context) };
 }
 
 interface StorageRow {
@@ -153,7 +153,10 @@ function pvesh({ dispatch, world }: SandboxContext): Program {
   };
 }
 
-const pveversion: Program = async ({ stdout }) => {
-  await write(stdout, "pve-manager/9.2.11/14a22df35955d97d (running kernel: homelab-sandbox)\n");
-  return 0;
-};
+function pveversion({ world }: SandboxContext): Program {
+  const { version, repoid } = PVE_VERSIONS[world.release];
+  return async ({ stdout }) => {
+    await write(stdout, `pve-manager/${version}/${repoid} (running kernel: homelab-sandbox)\n`);
+    return 0;
+  };
+}

@@ -10,6 +10,7 @@ const DNS_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
 const DNS_NAME = new RegExp(`^(?:${DNS_LABEL}\\.)*${DNS_LABEL}$`);
 const VOLUME_ID = /^[a-z][a-z0-9._-]*[a-z0-9]:.+$/i;
 const USER_ID = /^[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+$/;
+const TOKEN_ID = /^[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+![A-Za-z][A-Za-z0-9.\-_]+$/;
 const BOOT_DEVICE = /^(?:ide|sata|scsi|virtio|net|usb|hostpci)\d+$/;
 
 const volumeId: Check = (value) =>
@@ -27,6 +28,10 @@ const CHECKS: Readonly<Record<string, Check>> = {
   "disk-size": (value) =>
     parseDiskSize(value) === undefined ? `value does not look like a valid disk size: ${value}\n` : undefined,
   "dns-name": matching((value) => DNS_NAME.test(value), "value does not look like a valid DNS name"),
+  "email-opt": matching(
+    (value) => value === "" || /^[^\s@]+@[^\s@]+$/.test(value),
+    "value does not look like a valid email address",
+  ),
   ipv4: matching(isIPv4, "value does not look like a valid ipv4 address"),
   ipv6: matching(isIPv6, "value does not look like a valid ipv6 address"),
   "mac-addr": matching(
@@ -36,6 +41,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
   "pve-bridge-id": (value) => (/^[-_.\w]+$/.test(value) ? undefined : `invalid bridge ID '${value}'\n`),
   "pve-configid": (value) =>
     /^[a-z][a-z0-9_-]+$/i.test(value) ? undefined : `invalid configuration ID '${value}'\n`,
+  "pve-groupid": (value) =>
+    /^[A-Za-z0-9._-]+$/.test(value) ? undefined : `group name '${value}' contains invalid characters\n`,
   "pve-ipv4-config": matching(
     (value) => value === "dhcp" || isNetwork(value, 4),
     "value does not look like a valid ipv4 network configuration",
@@ -66,6 +73,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
       ? undefined
       : `storage ID '${value}' contains illegal characters\n`,
   "pve-tag": matching((value) => /^[a-z0-9_][a-z0-9_\-+.]*$/i.test(value), "invalid characters in tag"),
+  "pve-tokenid": (value) =>
+    TOKEN_ID.test(value) ? undefined : `value '${value}' does not look like a valid token ID\n`,
   "pve-userid": (value) =>
     USER_ID.test(value) ? undefined : `value '${value}' does not look like a valid user name\n`,
   "pve-vm-cpu-conf": (value) => {

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
-import { BUILT_IN_ROLES, PRIVILEGES, type Privilege } from "./roles.ts";
+import type { PveRelease } from "./release.ts";
+import { builtInRoles, type Privilege, privilegesOf, type Roles } from "./roles.ts";
 
 /** A user of the node, with what it may use to log in. */
 export interface User {
@@ -8,12 +9,22 @@ export interface User {
   readonly userid: string;
   readonly comment?: string;
   readonly email?: string;
+  readonly firstname?: string;
+  readonly lastname?: string;
+  readonly keys?: string;
+  /** It may log in, unless this says otherwise. */
+  readonly enable?: boolean;
+  /** Seconds since the epoch; 0 or nothing for never. */
+  readonly expire?: number;
   readonly tokens: Readonly<Record<string, ApiToken>>;
 }
 
 export interface ApiToken {
   /** With separation a token has its own rights, limited by its user's; without it has its user's. */
   readonly privsep: boolean;
+  readonly comment?: string;
+  /** Seconds since the epoch; 0 or nothing for never. */
+  readonly expire?: number;
   /** SHA-256 of the secret, hexadecimal. */
   readonly secretHash: string;
 }
@@ -32,27 +43,34 @@ export interface AclEntry {
 export interface AccessData {
   readonly users: readonly User[];
   /** Custom roles. */
-  readonly roles: Readonly<Record<string, readonly Privilege[]>>;
+  readonly roles: Roles;
   readonly acl: readonly AclEntry[];
 }
 
 /** Who asks for a privilege. */
-interface Subject {
+export interface Subject {
   readonly user: string;
   readonly token?: string;
 }
 
-const SUPERUSER = "root@pam";
+/** Privileges, each with whether it also holds below the path. */
+export type Permissions = ReadonlyMap<Privilege, boolean>;
+
+export const SUPERUSER = "root@pam";
 /** Takes everything away on its path and below. */
 const NO_ACCESS = "NoAccess";
 
 /** Users, tokens, roles and the access control list, and what follows from them. */
 export class AccessControl {
+  readonly release: PveRelease;
   readonly #file: string;
+  readonly #builtIn: Roles;
   #data: AccessData;
 
-  constructor(file: string, initial: AccessData) {
+  constructor(file: string, initial: AccessData, release: PveRelease = 9) {
     this.#file = file;
+    this.release = release;
+    this.#builtIn = builtInRoles(release);
     const text = readIfThere(file);
     this.#data = text === undefined ? initial : (JSON.parse(text) as AccessData);
     if (text === undefined) writeJsonAtomic(file, initial);
@@ -62,35 +80,64 @@ export class AccessControl {
     return this.#data.users;
   }
 
+  /** Without the entries whose role has been deleted. */
   get acl(): readonly AclEntry[] {
-    return this.#data.acl;
+    return this.#data.acl.filter(({ roleid }) => Object.hasOwn(this.roles, roleid));
+  }
+
+  /** The roles of entries that have lost theirs; the next change removes them. */
+  get lostRoles(): readonly string[] {
+    return this.#data.acl.map(({ roleid }) => roleid).filter((role) => !Object.hasOwn(this.roles, role));
   }
 
   /** All roles by name, those that are built in and those that were made. */
-  get roles(): Readonly<Record<string, readonly Privilege[]>> {
-    return { ...BUILT_IN_ROLES, ...this.#data.roles };
+  get roles(): Roles {
+    return { ...this.#builtIn, ...this.#data.roles };
+  }
+
+  /** The roles that were made. */
+  get customRoles(): Roles {
+    return this.#data.roles;
   }
 
   isBuiltIn(role: string): boolean {
-    return Object.hasOwn(BUILT_IN_ROLES, role);
+    return Object.hasOwn(this.#builtIn, role);
   }
 
   user(userid: string): User | undefined {
     return this.#data.users.find((user) => user.userid === userid);
   }
 
-  /** Whether a token's secret is right; false for a user or token that does not exist. */
-  verifyToken(userid: string, token: string, secret: string): boolean {
-    const expected = this.user(userid)?.tokens[token]?.secretHash;
-    if (expected === undefined) return false;
-    return timingSafeEqual(Buffer.from(expected, "hex"), Buffer.from(hashSecret(secret), "hex"));
+  /** Whether a token's secret is right; false for a user or token that does not exist, or not any more. */
+  verifyToken(userid: string, name: string, secret: string): boolean {
+    const user = this.user(userid);
+    const token = user?.tokens[name];
+    if (user === undefined || token === undefined) return false;
+    if (user.enable === false || hasExpired(user) || hasExpired(token)) return false;
+    return timingSafeEqual(Buffer.from(token.secretHash, "hex"), Buffer.from(hashSecret(secret), "hex"));
   }
 
   /** Replace users, roles or the access control list. */
   change(change: Partial<AccessData>): void {
-    const next = { ...this.#data, ...change };
+    const next = { ...this.#data, acl: this.acl, ...change };
     writeJsonAtomic(this.#file, next);
     this.#data = next;
+  }
+
+  /** The same for one user; undefined removes it, with what it has in the access control list. */
+  changeUser(userid: string, user: User | undefined): void {
+    const others = this.#data.users.filter((other) => other.userid !== userid);
+    const tokens = Object.keys(user?.tokens ?? {}).map((name) => `${userid}!${name}`);
+    const stays = ({ type, ugid }: AclEntry): boolean => {
+      const [owner] = ugid.split("!");
+      if (owner !== userid) return true;
+      return type === "user" ? user !== undefined : tokens.includes(ugid);
+    };
+    const users = user === undefined ? others : [...others, user];
+    this.change({
+      users: users.sort((a, b) => (a.userid < b.userid ? -1 : 1)),
+      acl: this.acl.filter(stays),
+    });
   }
 
   /**
@@ -98,25 +145,42 @@ export class AccessControl {
    * @param path for example "/vms/100"
    */
   privileges(subject: Subject, path: string): ReadonlySet<Privilege> {
-    const { user, token } = subject;
-    const ofUser = user === SUPERUSER ? new Set(PRIVILEGES) : this.#granted("user", user, path);
+    return new Set(this.permissions(subject, path).keys());
+  }
+
+  /** The same, each with whether it also holds below the path. */
+  permissions({ user, token }: Subject, path: string): Permissions {
+    const ofUser =
+      user === SUPERUSER
+        ? new Map(privilegesOf(this.release).map((name) => [name, true]))
+        : this.#granted("user", user, path);
     if (token === undefined || this.user(user)?.tokens[token]?.privsep === false) return ofUser;
     const ofToken = this.#granted("token", `${user}!${token}`, path);
-    return new Set([...ofToken].filter((privilege) => ofUser.has(privilege)));
+    return new Map(
+      [...ofToken].flatMap(([name, propagates]) => {
+        const too = ofUser.get(name);
+        return too === undefined ? [] : [[name, too && propagates] as const];
+      }),
+    );
   }
 
   /** Entries nearer to the path replace those further up; those further up count only where they propagate. */
-  #granted(type: AclEntry["type"], ugid: string, path: string): Set<Privilege> {
-    let roles: readonly string[] = [];
+  #granted(type: AclEntry["type"], ugid: string, path: string): Permissions {
+    let found: readonly AclEntry[] = [];
     for (const prefix of prefixesOf(path)) {
-      const here = this.#data.acl
+      const here = this.acl
         .filter((entry) => entry.type === type && entry.ugid === ugid && entry.path === prefix)
-        .filter((entry) => entry.propagate || prefix === path)
-        .map((entry) => entry.roleid);
-      if (here.length > 0) roles = here;
+        .filter((entry) => entry.propagate || prefix === path);
+      if (here.length > 0) found = here;
     }
-    if (roles.includes(NO_ACCESS)) return new Set();
-    return new Set(roles.flatMap((role) => this.roles[role] ?? []));
+    if (found.some(({ roleid }) => roleid === NO_ACCESS)) return new Map();
+    const permissions = new Map<Privilege, boolean>();
+    for (const { roleid, propagate } of found) {
+      for (const name of this.roles[roleid] ?? []) {
+        permissions.set(name, propagate || permissions.get(name) === true);
+      }
+    }
+    return permissions;
   }
 }
 
@@ -126,7 +190,11 @@ export function hashSecret(secret: string): string {
 }
 
 /** "/", "/vms", "/vms/100" for "/vms/100". */
-function prefixesOf(path: string): string[] {
+export function prefixesOf(path: string): string[] {
   const parts = path.split("/").filter((part) => part !== "");
   return ["/", ...parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`)];
+}
+
+function hasExpired({ expire = 0 }: { readonly expire?: number }): boolean {
+  return expire > 0 && expire * 1000 <= Date.now();
 }

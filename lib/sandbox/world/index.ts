@@ -5,6 +5,9 @@ export {
   type AclEntry,
   type ApiToken,
   hashSecret,
+  prefixesOf,
+  SUPERUSER,
+  type Subject,
   type User,
 } from "./access.ts";
 export { readIfThere, removeIfThere, writeFileAtomic, writeJsonAtomic } from "./atomic-file.ts";
@@ -13,7 +16,8 @@ export { LockTimeoutError } from "./mutex.ts";
 export { NodeFiles, OutsideNodeError } from "./node-files.ts";
 export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";
 export { createQcow2, ImageError, type ImageInfo, inspectImage } from "./qcow2.ts";
-export { isPrivilege, type Privilege } from "./roles.ts";
+export { PVE_VERSIONS, type PveRelease } from "./release.ts";
+export { asIn, isPrivilege, type Privilege, privilegesOf } from "./roles.ts";
 export { type LocatedVolume, StorageError, type StorageStore } from "./storages.ts";
 export type { TaskRequest, TaskStore, Worker } from "./tasks.ts";
 export type {

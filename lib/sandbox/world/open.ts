@@ -4,6 +4,7 @@ import { AccessControl, type AccessData } from "./access.ts";
 import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
 import { type Interference, undisturbed } from "./interference.ts";
 import { NodeFiles } from "./node-files.ts";
+import type { PveRelease } from "./release.ts";
 import { NodeStatistics } from "./statistics.ts";
 import { StorageStore } from "./storages.ts";
 import { TaskStore } from "./tasks.ts";
@@ -20,6 +21,8 @@ export interface WorldPlan {
   readonly bridges: readonly Bridge[];
   readonly access: AccessData;
   readonly hardware?: Hardware;
+  /** Proxmox VE 9 when it is left out. */
+  readonly release?: PveRelease;
 }
 
 export interface WorldOptions {
@@ -35,6 +38,7 @@ interface NodeFacts {
   readonly storages: readonly Storage[];
   readonly bridges: readonly Bridge[];
   readonly hardware: Hardware;
+  readonly release: PveRelease;
 }
 
 /** A VM takes nothing of it really, so that the node need not be as small as the machine that it runs on. */
@@ -73,16 +77,17 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
     statistics: new NodeStatistics(() => vms.list().map((vm) => vm.vmid)),
     storages: new StorageStore(facts.storages, files, interference),
     tasks: new TaskStore(join(state, "tasks"), facts.node, { bootedAt, timeScale, interference }),
-    access: new AccessControl(join(state, "access.json"), plan.access),
+    access: new AccessControl(join(state, "access.json"), plan.access, facts.release),
     bootedAt,
   };
 }
 
 function readFacts(file: string, plan: WorldPlan): NodeFacts {
   const text = readIfThere(file);
-  if (text !== undefined) return JSON.parse(text) as NodeFacts;
-  const hardware = plan.hardware ?? ROOMY_HARDWARE;
-  const facts: NodeFacts = { node: plan.node, storages: plan.storages, bridges: plan.bridges, hardware };
+  // A world that was made before there was a choice is one of 9.
+  if (text !== undefined) return { release: 9, ...(JSON.parse(text) as Omit<NodeFacts, "release">) };
+  const { node, storages, bridges, hardware = ROOMY_HARDWARE, release = 9 } = plan;
+  const facts: NodeFacts = { node, storages, bridges, hardware, release };
   writeJsonAtomic(file, facts);
   return facts;
 }

@@ -1,5 +1,7 @@
-/** Every privilege of Proxmox VE 9. */
-export const PRIVILEGES = [
+import type { PveRelease } from "./release.ts";
+
+/** Every privilege of Proxmox VE 8 and 9. */
+const PRIVILEGES = [
   "Datastore.Allocate",
   "Datastore.AllocateSpace",
   "Datastore.AllocateTemplate",
@@ -43,6 +45,7 @@ export const PRIVILEGES = [
   "VM.GuestAgent.FileWrite",
   "VM.GuestAgent.Unrestricted",
   "VM.Migrate",
+  "VM.Monitor",
   "VM.PowerMgmt",
   "VM.Replicate",
   "VM.Snapshot",
@@ -51,13 +54,28 @@ export const PRIVILEGES = [
 
 export type Privilege = (typeof PRIVILEGES)[number];
 
-/** Whether a text names a privilege. */
+const AGENT = "VM.GuestAgent.";
+const MONITOR = "VM.Monitor";
+
+/** The privileges that a release has: 9 has several for the guest agent where 8 has the one for QEMU's monitor. */
+export function privilegesOf(release: PveRelease): readonly Privilege[] {
+  return PRIVILEGES.filter((name) => (release === 9 ? name !== MONITOR : !name.startsWith(AGENT)));
+}
+
+/**
+ * The privileges that a release asks for where the schema, which is that of 9, asks for these.
+ * @returns each once
+ */
+export function asIn(release: PveRelease, privileges: readonly Privilege[]): readonly Privilege[] {
+  if (release === 9) return privileges;
+  return [...new Set(privileges.map((name) => (name.startsWith(AGENT) ? MONITOR : name)))];
+}
+
+/** Whether a text names a privilege of any release. */
 export function isPrivilege(text: string): text is Privilege {
   return PRIVILEGES.some((known) => known === text);
 }
 
-const VM_ADMIN = PRIVILEGES.filter((privilege) => privilege.startsWith("VM."));
-const DATASTORE_ADMIN = PRIVILEGES.filter((privilege) => privilege.startsWith("Datastore."));
 /** What PVEAdmin may not: change permissions and the node's own system. */
 const NOT_FOR_PVE_ADMIN: readonly Privilege[] = [
   "Mapping.Modify",
@@ -69,42 +87,53 @@ const NOT_FOR_PVE_ADMIN: readonly Privilege[] = [
   "Sys.PowerMgmt",
 ];
 
-/** The roles that every Proxmox VE 9 has. */
-export const BUILT_IN_ROLES: Readonly<Record<string, readonly Privilege[]>> = {
-  Administrator: PRIVILEGES,
-  NoAccess: [],
-  PVEAdmin: PRIVILEGES.filter((privilege) => !NOT_FOR_PVE_ADMIN.includes(privilege)),
-  PVEAuditor: [
-    "Datastore.Audit",
-    "Mapping.Audit",
-    "Pool.Audit",
-    "SDN.Audit",
-    "Sys.Audit",
-    "VM.Audit",
-    "VM.GuestAgent.Audit",
-  ],
-  PVEDatastoreAdmin: DATASTORE_ADMIN,
-  PVEDatastoreUser: ["Datastore.AllocateSpace", "Datastore.Audit"],
-  PVEMappingAdmin: ["Mapping.Audit", "Mapping.Modify", "Mapping.Use"],
-  PVEMappingUser: ["Mapping.Audit", "Mapping.Use"],
-  PVEPoolAdmin: ["Pool.Allocate", "Pool.Audit"],
-  PVEPoolUser: ["Pool.Audit"],
-  PVESDNAdmin: ["SDN.Allocate", "SDN.Audit", "SDN.Use"],
-  PVESDNUser: ["SDN.Audit", "SDN.Use"],
-  PVESysAdmin: ["Sys.Audit", "Sys.Console", "Sys.Syslog"],
-  PVETemplateUser: ["VM.Audit", "VM.Clone"],
-  PVEUserAdmin: ["Group.Allocate", "Realm.AllocateUser", "User.Modify"],
-  PVEVMAdmin: VM_ADMIN,
-  PVEVMUser: [
-    "VM.Audit",
-    "VM.Backup",
-    "VM.Config.CDROM",
-    "VM.Config.Cloudinit",
-    "VM.Console",
-    "VM.GuestAgent.Audit",
-    "VM.GuestAgent.FileRead",
-    "VM.GuestAgent.FileSystemMgmt",
-    "VM.GuestAgent.FileWrite",
-    "VM.PowerMgmt",
-  ],
-};
+/** Roles by name. */
+export type Roles = Readonly<Record<string, readonly Privilege[]>>;
+
+/** The roles that every node of a release has. */
+export function builtInRoles(release: PveRelease): Roles {
+  const all = privilegesOf(release);
+  const below = (prefix: string): Privilege[] => all.filter((name) => name.startsWith(prefix));
+  const roles: Roles = {
+    Administrator: all,
+    NoAccess: [],
+    PVEAdmin: all.filter((name) => !NOT_FOR_PVE_ADMIN.includes(name)),
+    PVEAuditor: [
+      "Datastore.Audit",
+      "Mapping.Audit",
+      "Pool.Audit",
+      "SDN.Audit",
+      "Sys.Audit",
+      "VM.Audit",
+      "VM.GuestAgent.Audit",
+    ],
+    PVEDatastoreAdmin: below("Datastore."),
+    PVEDatastoreUser: ["Datastore.AllocateSpace", "Datastore.Audit"],
+    PVEMappingAdmin: ["Mapping.Audit", "Mapping.Modify", "Mapping.Use"],
+    PVEMappingUser: ["Mapping.Audit", "Mapping.Use"],
+    PVEPoolAdmin: ["Pool.Allocate", "Pool.Audit"],
+    PVEPoolUser: ["Pool.Audit"],
+    PVESDNAdmin: ["SDN.Allocate", "SDN.Audit", "SDN.Use"],
+    PVESDNUser: ["SDN.Audit", "SDN.Use"],
+    PVESysAdmin: ["Sys.Audit", "Sys.Console", "Sys.Syslog"],
+    PVETemplateUser: ["VM.Audit", "VM.Clone"],
+    PVEUserAdmin: ["Group.Allocate", "Realm.AllocateUser", "User.Modify"],
+    PVEVMAdmin: below("VM."),
+    PVEVMUser: [
+      "VM.Audit",
+      "VM.Backup",
+      "VM.Config.CDROM",
+      "VM.Config.Cloudinit",
+      "VM.Console",
+      "VM.GuestAgent.Audit",
+      "VM.GuestAgent.FileRead",
+      "VM.GuestAgent.FileSystemMgmt",
+      "VM.GuestAgent.FileWrite",
+      "VM.PowerMgmt",
+    ],
+  };
+  // A role of 8 leaves the guest agent out: there VM.Monitor is for administrators.
+  return Object.fromEntries(
+    Object.entries(roles).map(([name, privileges]) => [name, privileges.filter((one) => all.includes(one))]),
+  );
+}

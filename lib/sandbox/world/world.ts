@@ -1,5 +1,6 @@
 import type { AccessControl } from "./access.ts";
 import type { NodeFiles } from "./node-files.ts";
+import type { PveRelease } from "./release.ts";
 import type { NodeStatistics } from "./statistics.ts";
 import type { StorageStore } from "./storages.ts";
 import type { TaskStore } from "./tasks.ts";
@@ -20,6 +21,7 @@ export interface World {
   readonly bridges: readonly Bridge[];
   /** Physical limits that the node states and enforces. */
   readonly hardware: Hardware;
+  readonly release: PveRelease;
   /** When the node was "booted": milliseconds since the epoch. */
   readonly bootedAt: number;
 }

@@ -62,6 +62,8 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [PROGRESS, ""],
   [/^(transferred .*\(100\.00%\)\n)\1/gm, "$1"],
   [/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, "<uuid>"],
+  // A secret, as it was masked.
+  [/\*{36}/g, "<uuid>"],
   [/\b[0-9a-f]{40}\b/g, "<sha1>"],
   [/\bBC:24:11(?::[0-9A-F]{2}){3}\b/g, "<mac>"],
   [/ctime=\d+/g, "ctime=<time>"],

@@ -27,6 +27,8 @@ const ORDER = ["id", "vmid", "volid", "key", "storage", "iface", "roleid", "user
 const TEXT_PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/UPID:vm:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:/g, "UPID:vm:…:"],
   [/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, "<uuid>"],
+  // A secret, as it was masked.
+  [/^\*{3}$/g, "<uuid>"],
   [/\b[0-9a-f]{40}\b/g, "<sha1>"],
   [/\b(?:BC:24:11|bc:24:11)(?::[0-9A-Fa-f]{2}){3}\b/g, "<mac>"],
   // Where the server keeps an upload until a task has it; the recording's lab had a place of its own.

@@ -1,5 +1,6 @@
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { Faults } from "../../../lib/sandbox/faults/index.ts";
 import {
   createImage,
   hashSecret,
@@ -283,7 +284,7 @@ export const PACKER_GRANTS: Readonly<Record<string, readonly Privilege[]>> = {
 export async function recordedWorld(dir: string, beginning: Beginning, timeScale: number): Promise<World> {
   const { stopped, running, unseen = [], grants = {}, files = {}, storages = [] } = beginning;
   const plan = { ...PLAN, storages: [...PLAN.storages, ...storages] };
-  const world = openWorld(dir, plan, { timeScale });
+  const world = openWorld(dir, plan, { timeScale, interference: new Faults(dir, () => {}) });
   for (const [path, privileges] of Object.entries(grants)) grant(world, path, privileges);
   for (const vmid of [...stopped, ...running]) world.vms.create(vmid, VMS[vmid] ?? {});
   world.statistics.gather();

@@ -1,33 +1,64 @@
-import { ApiError, failure } from "../../calls.ts";
-import { allowed, demand } from "../../permissions.ts";
-import type { ApiToken, User } from "../../world/index.ts";
+import { failure, parameterError } from "../../calls.ts";
+import { allowed, demand, mayModify } from "../../permissions.ts";
+import { type AclEntry, prefixesOf, type World } from "../../world/index.ts";
 import { answer, type CallContext, guardOf, type RouteTable } from "../route.ts";
+import { accessRoleRoutes } from "./access-roles.ts";
+import { accessTokenRoutes } from "./access-tokens.ts";
+import { accessUserRoutes } from "./access-users.ts";
 
 /** Paths that a dump of all permissions names besides those of the access control list. */
-const COMMON_PATHS = [
-  "/",
-  "/access",
-  "/access/groups",
-  "/nodes",
-  "/pool",
-  "/sdn",
-  "/sdn/zones",
-  "/storage",
-  "/vms",
-];
+const COMMON_PATHS = ["/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms"];
 
-/** Users, tokens, roles and what they may. */
+const NAME = "[A-Za-z0-9._-]+";
+/** The paths that rights may be given on. */
+const ACL_PATH = new RegExp(
+  `^/(?:access(?:/(?:groups|realm)(?:/${NAME})?)?|(?:nodes|pool|storage)(?:/${NAME})?|mapping(?:/${NAME}){0,2}|` +
+    `sdn(?:/zones(?:/${NAME}(?:/${NAME}(?:/[1-9][0-9]{0,3})?)?)?)?|vms(?:/[1-9][0-9]{2,})?)?$`,
+);
+
+/** Who may do what, where. */
 export const accessRoutes: RouteTable = {
-  "GET /access/acl": (call) => {
-    if (!allowed(guardOf(call), "/access", ["Sys.Audit", "Permissions.Modify"], "any")) return answer([]);
-    return answer(call.world.access.acl.map((entry) => ({ ...entry, propagate: entry.propagate ? 1 : 0 })));
-  },
+  ...accessRoleRoutes,
+  ...accessTokenRoutes,
+  ...accessUserRoutes,
 
   "GET /access/domains": () =>
     answer([
       { realm: "pam", type: "pam", comment: "Linux PAM standard authentication" },
       { realm: "pve", type: "pve", comment: "Proxmox VE authentication server" },
     ]),
+
+  "GET /access/acl": (call) => {
+    const guard = guardOf(call);
+    const mayAudit = allowed(guard, "/access", ["Sys.Audit"]);
+    const visible = call.world.access.acl.filter(({ path }) => mayAudit || mayModify(guard, path));
+    return answer(visible.map((entry) => ({ ...entry, propagate: entry.propagate ? 1 : 0 })));
+  },
+
+  "PUT /access/acl": (call) => {
+    const { world, params } = call;
+    const given = params.required("path");
+    const named =
+      listed(call, "users").length + listed(call, "tokens").length + listed(call, "groups").length;
+    if (named === 0) {
+      const why = "either 'users', 'groups' or 'tokens' is required.";
+      throw parameterError({ users: why, groups: why, tokens: why });
+    }
+    const path = `/${given
+      .split("/")
+      .filter((part) => part !== "")
+      .join("/")}`;
+    if (!params.flag("delete") && !ACL_PATH.test(path)) {
+      throw parameterError({ path: `invalid ACL path '${given}'` });
+    }
+    const changed = entriesIn(call, path);
+    const isSame = (a: AclEntry, b: AclEntry): boolean =>
+      a.path === b.path && a.type === b.type && a.ugid === b.ugid && a.roleid === b.roleid;
+    const others = world.access.acl.filter((entry) => !changed.some((each) => isSame(each, entry)));
+    const acl = params.flag("delete") ? others : [...others, ...changed];
+    world.access.change({ acl: acl.sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1)) });
+    return answer(null);
+  },
 
   "GET /access/permissions": (call) => {
     const { world, caller, params } = call;
@@ -36,85 +67,57 @@ export const accessRoutes: RouteTable = {
     const subject = token === undefined ? { user } : { user, token };
     if (user !== caller.user) demand(guardOf(call), "/access", ["Sys.Audit"]);
     const path = params.text("path");
-    const paths =
-      path === undefined ? [...COMMON_PATHS, ...world.access.acl.map((entry) => entry.path)] : [path];
-    const dump = paths.map((one) => [one, [...world.access.privileges(subject, one)]] as const);
+    const paths = path === undefined ? allPaths(world) : [path];
+    const dump = paths.map((one) => [one, [...world.access.permissions(subject, one)]] as const);
     return answer(
       Object.fromEntries(
         dump
-          .filter(([, privileges]) => privileges.length > 0)
-          .map(([one, privileges]) => [one, Object.fromEntries(privileges.map((name) => [name, 1]))]),
+          .filter(([, permissions]) => permissions.length > 0)
+          .map(([one, permissions]) => [
+            one,
+            Object.fromEntries(permissions.map(([name, propagates]) => [name, propagates ? 1 : 0])),
+          ]),
       ),
     );
   },
-
-  "GET /access/roles": ({ world }) =>
-    answer(
-      Object.entries(world.access.roles).map(([roleid, privileges]) => ({
-        roleid,
-        privs: [...privileges].sort().join(","),
-        special: world.access.isBuiltIn(roleid) ? 1 : 0,
-      })),
-    ),
-
-  "GET /access/roles/{roleid}": ({ world, params }) => {
-    const privileges = world.access.roles[params.required("roleid")];
-    if (privileges === undefined) throw failure(`role '${params.text("roleid")}' does not exist`);
-    return answer(Object.fromEntries(privileges.map((name) => [name, 1])));
-  },
-
-  "GET /access/users": (call) => {
-    const visible = call.world.access.users.filter(
-      ({ userid }) =>
-        allowed(guardOf(call), "/access/groups", ["User.Modify", "Sys.Audit"], "any") ||
-        (userid === call.caller.user && call.caller.token === undefined),
-    );
-    return answer(
-      visible.map((user) => ({ userid: user.userid, "realm-type": realmOf(user), ...facts(user) })),
-    );
-  },
-
-  "GET /access/users/{userid}": (call) => {
-    const user = userIn(call);
-    return answer({ ...facts(user), groups: [], tokens: mapTokens(user.tokens) });
-  },
-
-  "GET /access/users/{userid}/token": (call) => {
-    const tokens = Object.entries(mapTokens(userIn(call).tokens));
-    return answer(tokens.map(([tokenid, token]) => ({ tokenid, ...token })));
-  },
-
-  "GET /access/users/{userid}/token/{tokenid}": (call) => {
-    const name = call.params.required("tokenid");
-    const token = mapTokens(userIn(call).tokens)[name];
-    if (token === undefined)
-      throw failure(`no such token '${name}' for user '${call.params.text("userid")}'`);
-    return answer(token);
-  },
 };
 
-function userIn({ world, params }: CallContext): User {
-  const userid = params.required("userid");
-  const user = world.access.user(userid);
-  if (user === undefined) throw new ApiError(500, `no such user ('${userid}')`);
-  return user;
+function allPaths({ access }: World): string[] {
+  return [...new Set([...COMMON_PATHS, ...access.acl.flatMap(({ path }) => prefixesOf(path))])];
 }
 
-function realmOf({ userid }: User): string {
-  return userid.slice(userid.lastIndexOf("@") + 1);
+function listed({ params }: CallContext, name: string): string[] {
+  return (params.text(name) ?? "").split(/[,;\s\0]+/).filter((item) => item !== "");
 }
 
-function facts({ comment, email }: User): Record<string, unknown> {
-  return {
-    enable: 1,
-    expire: 0,
-    ...(comment === undefined ? {} : { comment }),
-    ...(email === undefined ? {} : { email }),
+/**
+ * The lines that a call wants to have in the list, or out of it.
+ * @throws {ApiError} for a role, a user or a token that does not exist
+ */
+function entriesIn(call: CallContext, path: string): AclEntry[] {
+  const { access } = call.world;
+  const refuse = (why: string): never => {
+    throw failure(`ACL update failed: ${why}`);
   };
+  const propagate = call.params.text("propagate") !== "0";
+  return listed(call, "roles").flatMap((roleid) => {
+    if (!Object.hasOwn(access.roles, roleid)) refuse(`role '${roleid}' does not exist`);
+    for (const group of listed(call, "groups")) refuse(`group '${group}' does not exist`);
+    const users = listed(call, "users").map((ugid): AclEntry => {
+      if (access.user(ugid) === undefined) refuse(`user '${ugid}' does not exist`);
+      return { path, type: "user", ugid, roleid, propagate };
+    });
+    const tokens = listed(call, "tokens").map((ugid): AclEntry => {
+      const [user = "", token = ""] = ugid.split("!");
+      const owner = access.user(user);
+      if (owner === undefined) refuse(`no such user ('${user}')`);
+      if (owner?.tokens[token] === undefined) refuse(`no such token '${token}' for user '${user}'`);
+      return { path, type: "token", ugid, roleid, propagate };
+    });
+    return [...users, ...tokens];
+  });
 }
 
-function mapTokens(tokens: Readonly<Record<string, ApiToken>>): Record<string, Record<string, number>> {
-  return Object.fromEntries(
-    Object.entries(tokens).map(([name, { privsep }]) => [name, { privsep: privsep ? 1 : 0, expire: 0 }]),
-  );
+function orderOf({ path, type, ugid, roleid }: AclEntry): string {
+  return [path, type === "user" ? 0 : 1, ugid, roleid].join("\0");
 }

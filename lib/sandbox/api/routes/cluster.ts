@@ -1,20 +1,18 @@
 import { parameterError } from "../../calls.ts";
 import { resourceOf } from "../../operations/index.ts";
 import { allowed, demand } from "../../permissions.ts";
+import { PVE_VERSIONS } from "../../world/index.ts";
 import { answer, type CallContext, guardOf, type RouteTable } from "../route.ts";
 import { nodeEntry } from "./nodes.ts";
 import { mayAuditStorage } from "./storage.ts";
 import { mayListTask } from "./tasks.ts";
-
-/** The version that the sandbox stands in for. */
-export const PVE_VERSION = { version: "9.2.11", release: "9.2", repoid: "14a22df35955d97d" } as const;
 
 const MAC_PREFIX = "BC:24:11";
 const LOWEST_VMID = 100;
 
 /** What concerns the cluster, of which the node is the only member. */
 export const clusterRoutes: RouteTable = {
-  "GET /version": () => answer(PVE_VERSION),
+  "GET /version": ({ world }) => answer(PVE_VERSIONS[world.release]),
 
   "GET /cluster/nextid": ({ world, params }) => {
     const wanted = params.text("vmid");

@@ -1,6 +1,7 @@
 import type { RouteTable } from "../route.ts";
 import { accessRoutes } from "./access.ts";
 import { clusterRoutes } from "./cluster.ts";
+import { nodeFactRoutes } from "./node-facts.ts";
 import { nodeRoutes } from "./nodes.ts";
 import { qemuRoutes } from "./qemu.ts";
 import { qemuAgentRoutes } from "./qemu-agent.ts";
@@ -16,6 +17,7 @@ export { UPLOAD_ROUTE } from "./storage-upload.ts";
 export const routes: RouteTable = {
   ...accessRoutes,
   ...clusterRoutes,
+  ...nodeFactRoutes,
   ...nodeRoutes,
   ...qemuRoutes,
   ...qemuAgentRoutes,

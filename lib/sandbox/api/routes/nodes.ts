@@ -1,9 +1,8 @@
-import { X509Certificate } from "node:crypto";
 import { cpus, freemem, loadavg, totalmem } from "node:os";
 import { allowed } from "../../permissions.ts";
-import { type Bridge, readIfThere, type World } from "../../world/index.ts";
+import { type Bridge, PVE_VERSIONS, type World } from "../../world/index.ts";
 import { answer, type CallContext, guardOf, type RouteTable } from "../route.ts";
-import { PVE_VERSION } from "./cluster.ts";
+import { certificateFingerprint } from "./node-facts.ts";
 
 const KERNEL = {
   sysname: "Linux",
@@ -19,8 +18,9 @@ export const nodeRoutes: RouteTable = {
   "GET /nodes/{node}/status": async ({ world }) => {
     const [first] = cpus();
     const disk = await rootUsage(world);
+    const { version, repoid } = PVE_VERSIONS[world.release];
     return answer({
-      pveversion: `pve-manager/${PVE_VERSION.version}/${PVE_VERSION.repoid}`,
+      pveversion: `pve-manager/${version}/${repoid}`,
       kversion: `${KERNEL.sysname} ${KERNEL.release} ${KERNEL.version}`,
       "current-kernel": KERNEL,
       "boot-info": { mode: "legacy-bios" },
@@ -135,10 +135,4 @@ function memory(world: World): { total: number; used: number; free: number; avai
 
 function uptime(world: World): number {
   return Math.floor((Date.now() - world.bootedAt) / 1000);
-}
-
-/** Of the certificate that the API shows, which lies where a real node has it. */
-function certificateFingerprint(world: World): string {
-  const pem = readIfThere(world.files.toHost(`/etc/pve/nodes/${world.node}/pve-ssl.pem`));
-  return pem === undefined ? "" : new X509Certificate(pem).fingerprint256;
 }
