@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline";
 import { type RunResult, start } from "./process.ts";
+import { beginToolLog } from "./tool-log.ts";
 
 /** How long an interrupted program may take: a clone under way ends on the node anyway, and has to get into tofu's state. */
 const GRACE_MS = 15 * 60_000;
@@ -15,6 +16,7 @@ interface GentleOptions {
 /**
  * Run a program that must be asked to stop, not killed. tofu answers an interrupt by letting its provider end what is
  * under way, and writes its state; Packer removes its build VM. Killed, they leave things that nobody knows of.
+ * Where logs of tools are kept, what it logs goes there, and not into the result.
  * @returns its output, whatever the exit code
  */
 export async function runGently(
@@ -22,9 +24,16 @@ export async function runGently(
   args: readonly string[],
   { cwd, env, signal, onLine }: GentleOptions,
 ): Promise<RunResult> {
-  const child = start(program, args, { cwd, env });
+  const log = beginToolLog(program, args);
+  const child = start(program, args, { cwd, env: { ...env, ...log?.env } });
   child.stdin.end();
   const lines = onLine && createInterface({ input: child.stdout }).on("line", onLine);
+  const said: string[] = [];
+  const logged =
+    log &&
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      if (!log.line(line)) said.push(line);
+    });
   let killer: NodeJS.Timeout | undefined;
   const interrupt = (): void => {
     if (child.pid === undefined) return;
@@ -35,11 +44,13 @@ export async function runGently(
   signal?.addEventListener("abort", interrupt, { once: true });
   try {
     const { stdout, stderr, exitCode } = await child;
-    return { stdout, stderr, exitCode };
+    log?.end(exitCode);
+    return { stdout, stderr: log === undefined ? stderr : said.join("\n"), exitCode };
   } finally {
     signal?.removeEventListener("abort", interrupt);
     clearTimeout(killer);
     lines?.close();
+    logged?.close();
   }
 }
 

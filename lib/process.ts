@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { $, type ProcessPromise } from "zx";
+import { $, type ProcessPromise, quote } from "zx";
 import { redact } from "./secrets.ts";
 
 /** How a child process is run. */
@@ -70,12 +70,32 @@ export function childEnv(extra: Readonly<Record<string, string | undefined>> = {
   return env;
 }
 
+let watcher: ((commandLine: string) => void) | undefined;
+
+/** Longer command lines are cut: scripts that are handed to a shell on the node fill screens. */
+const SHOWN_LENGTH = 400;
+
+/**
+ * Have every child's command line told as it starts, secrets removed; undefined ends that.
+ * @param tell receives it as it would be typed, with the folder it runs in where that is another one
+ */
+export function watchCommands(tell: ((commandLine: string) => void) | undefined): void {
+  watcher = tell;
+}
+
+function shownCommand(file: string, args: readonly string[], cwd: string | undefined): string {
+  const [line = "", ...more] = redact([file, ...args].map((word) => quote(word)).join(" ")).split("\n");
+  const cut = more.length > 0 || line.length > SHOWN_LENGTH ? `${line.slice(0, SHOWN_LENGTH)} …` : line;
+  return cwd === undefined || cwd === process.cwd() ? cut : `${cut}  # in ${cwd}`;
+}
+
 /**
  * Start a child process whose stdin and stdout the caller drives.
  * @param file program, by name or path
  * @param args its arguments, each passed through intact
  */
 export function start(file: string, args: readonly string[], options: RunOptions = {}): ProcessPromise {
+  watcher?.(shownCommand(file, args, options.cwd));
   const child = $({
     quiet: true,
     verbose: false,

@@ -12,11 +12,13 @@ export function registerSecret(value: string | undefined): void {
   if (value === undefined || value.length < SHORTEST_SECRET) return;
   secrets.add(value);
   secrets.add(encodeURIComponent(value));
+  // As it stands inside of a JSON text.
+  secrets.add(JSON.stringify(value).slice(1, -1));
   secrets.add(Buffer.from(value).toString("base64"));
 }
 
 /**
- * Replace every registered secret (also percent- or base64-encoded) and anything that has the form of a
+ * Replace every registered secret (also percent-, JSON- or base64-encoded) and anything that has the form of a
  * Proxmox API token or a private key.
  * @param text any text on its way to a person, a log or an error
  */

@@ -27,7 +27,7 @@ const command = defineCommand({
     "no-upload": { type: "boolean", about: "with --builder qemu: leave the qcow2 here" },
     "on-error": { type: "string", value: "keep", about: "keep what is built so far when the build fails" },
   },
-  uses: [...new Set([...IMAGE_USES, ...NODE_REQUIRES, ...NODE_USES, ...UPLOAD_USES])],
+  uses: [...new Set([...IMAGE_USES, ...NODE_REQUIRES, ...NODE_USES, ...UPLOAD_USES, "TOOL_LOG"] as const)],
   async run(context) {
     const { settings, flags, root } = context;
     const name = templateOf(settings);

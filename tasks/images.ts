@@ -79,7 +79,7 @@ const command = defineCommand({
   summary: "List the golden images on the node and the VMs that were made from them",
   flags: { prune: { type: "boolean", about: "offer to remove superseded images that no VM was made from" } },
   requires: ["PM_API_URL", "PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"],
-  uses: ["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE"],
+  uses: ["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE", "PM_API_TIMEOUT"],
   async run(context) {
     const api = apiFrom(context.settings);
     let lines: string[] = [];

@@ -39,6 +39,7 @@ export const ENVIRONMENT_USES = [
   "PM_TLS_CA",
   "PM_TLS_FINGERPRINT",
   "PM_TLS_INSECURE",
+  "PM_API_TIMEOUT",
   "PM_NODE",
   "PM_STORAGE",
   "PM_SNIPPET_STORAGE",
@@ -50,6 +51,7 @@ export const ENVIRONMENT_USES = [
   "K3S_VERSION",
   "IMAGE_RELEASE",
   "IMAGE_VERSION",
+  "TOOL_LOG",
 ] as const satisfies readonly SettingName[];
 
 export type EnvironmentSettings = Settings<

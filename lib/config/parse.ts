@@ -65,6 +65,13 @@ export function port(text: string): number {
   return number;
 }
 
+/** A number of seconds up to a day, in milliseconds. */
+export function seconds(text: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (number < 1 || number > 86_400) throw new Error("it must be a number of seconds from 1 to 86400");
+  return number * 1000;
+}
+
 /** A DNS name or an IP address, nothing that ssh could take for an option or a user. */
 export function host(text: string): string {
   return matching(text, /^(?![-.])[A-Za-z0-9.:_-]{1,253}$/, "it must be a host name or an IP address");

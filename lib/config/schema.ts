@@ -39,6 +39,7 @@ const IMAGE = "The golden image";
 const BUILD = "Building the golden image";
 const GIT = "GitOps";
 const STATE = "State";
+const LOGS = "Looking for a fault";
 
 const SETTINGS = {
   PM_API_URL: setting({
@@ -91,6 +92,13 @@ const SETTINGS = {
     example: "false",
     fallback: "false",
     parse: parse.flag,
+  }),
+  PM_API_TIMEOUT: setting({
+    group: PROXMOX,
+    about: "seconds that the tasks wait for an answer of the API before they give up",
+    example: "120",
+    fallback: "30",
+    parse: parse.seconds,
   }),
   PM_NODE: setting({
     group: PROXMOX,
@@ -330,6 +338,14 @@ const SETTINGS = {
     example: "correct horse battery staple",
     secret: true,
     parse: parse.atLeast(16),
+  }),
+  TOOL_LOG: setting({
+    group: LOGS,
+    about:
+      "log that OpenTofu and Packer keep of a run in .homelab/logs, without secrets: off, debug or trace",
+    example: "debug",
+    fallback: "off",
+    parse: parse.oneOf("off", "debug", "trace"),
   }),
 } as const;
 

@@ -12,6 +12,8 @@ export interface NodeSettings {
   readonly PM_TLS_CA: string | undefined;
   readonly PM_TLS_FINGERPRINT: string | undefined;
   readonly PM_TLS_INSECURE: boolean;
+  /** Milliseconds. */
+  readonly PM_API_TIMEOUT: number;
 }
 
 export interface SshSettings {
@@ -33,6 +35,7 @@ export function apiFrom(settings: NodeSettings): ProxmoxApi {
       fingerprint: settings.PM_TLS_FINGERPRINT,
       insecure: settings.PM_TLS_INSECURE,
     },
+    timeoutMs: settings.PM_API_TIMEOUT,
   };
   return new ProxmoxApi(access);
 }
@@ -49,7 +52,7 @@ export async function trustedPem(
   const { PM_TLS_CA: ca, PM_TLS_FINGERPRINT: fingerprint, PM_API_URL: url } = settings;
   if (settings.PM_TLS_INSECURE) return undefined;
   if (fingerprint === undefined) return ca === undefined ? undefined : await readFile(ca, "utf8");
-  const shown = await shownCertificate(url).catch((error: unknown) => {
+  const shown = await shownCertificate(url, settings.PM_API_TIMEOUT).catch((error: unknown) => {
     throw new TaskError({
       what: `The Proxmox API at ${url.origin} cannot be reached`,
       why: messageOf(error),

@@ -1,3 +1,4 @@
+import { join, relative } from "node:path";
 import {
   loadSettings,
   missingSettings,
@@ -7,6 +8,7 @@ import {
 } from "../config/index.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import { redact } from "../secrets.ts";
+import { keepToolLogs, type ToolLogLevel } from "../tool-log.ts";
 import { hasTerminal } from "./ask.ts";
 import type { Command, TaskContext } from "./command.ts";
 import { eventLine } from "./event-line.ts";
@@ -67,6 +69,8 @@ export async function execute<
       return await loadSettings(required, optional, sources);
     };
     const settings = await load(command.requires ?? [], command.uses ?? []);
+    const { TOOL_LOG } = await loadSettings([], ["TOOL_LOG"], sources);
+    await showInside({ root, level: TOOL_LOG, verbose: flags.verbose, note: (line) => reporter.note(line) });
     if ("PM_TLS_INSECURE" in settings && settings.PM_TLS_INSECURE === true) {
       reporter.note(
         "PM_TLS_INSECURE is set: the node's certificate is not verified, anybody in between can read and change everything",
@@ -150,6 +154,27 @@ function reporterFor(
 async function startSandbox(root: string, signal: AbortSignal): Promise<Sandbox> {
   const { sandboxDirectory, startSandbox } = await import("../sandbox/index.ts");
   return await startSandbox({ dir: sandboxDirectory(root), signal });
+}
+
+interface Inside {
+  readonly root: string;
+  readonly level: "off" | ToolLogLevel;
+  readonly verbose: boolean;
+  note(line: string): void;
+}
+
+/** What goes on inside: command lines with --verbose, the tools' own logs with TOOL_LOG. */
+async function showInside({ root, level, verbose, note }: Inside): Promise<void> {
+  if (verbose) {
+    const { watchCommands } = await import("../process.ts");
+    watchCommands((line) => note(`$ ${line}`));
+  }
+  const folder = join(root, ".homelab", "logs");
+  keepToolLogs(
+    level === "off"
+      ? undefined
+      : { level, folder, begun: (file) => note(`What the tool logs: ${relative(process.cwd(), file)}`) },
+  );
 }
 
 /** Nobody answers there, whatever the runner's terminal looks like. */

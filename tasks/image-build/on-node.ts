@@ -30,6 +30,7 @@ export const NODE_USES = [
   "PM_TLS_CA",
   "PM_TLS_FINGERPRINT",
   "PM_TLS_INSECURE",
+  "PM_API_TIMEOUT",
   "PM_NODE",
   "PM_STORAGE",
   "PM_ISO_STORAGE",

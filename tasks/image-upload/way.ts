@@ -6,7 +6,7 @@ import type { TaskContext } from "../../lib/task/index.ts";
 /** Settings that either way needs. */
 const SSH_USES = ["PM_API_URL", "PM_SSH_HOST", "PM_SSH_USER", "PM_SSH_PORT", "PM_SSH_CONFIG"] as const;
 const API_REQUIRES = ["PM_API_URL", "PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"] as const;
-const API_USES = ["PM_NODE", "PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE"] as const;
+const API_USES = ["PM_NODE", "PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE", "PM_API_TIMEOUT"] as const;
 
 /** For the help; what a way cannot do without is demanded once it is chosen. */
 export const WAY_USES = [

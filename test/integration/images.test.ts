@@ -29,7 +29,7 @@ before(async () => {
   pve = new PveApi(sandbox.endpoints);
   const settings = await loadSettings(
     ["PM_API_URL", "PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"],
-    ["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE"],
+    ["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE", "PM_API_TIMEOUT"],
     [{ name: "the sandbox", values: sandboxSettings(sandbox) }],
   );
   api = apiFrom(settings);
@@ -136,7 +136,7 @@ describe("before an image is built on the node", () => {
     const node = await loadSettings(
       ["PM_API_URL", "PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"],
       [
-        ...(["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE", "PM_NODE"] as const),
+        ...(["PM_TLS_CA", "PM_TLS_FINGERPRINT", "PM_TLS_INSECURE", "PM_API_TIMEOUT", "PM_NODE"] as const),
         ...(["PM_STORAGE", "PM_ISO_STORAGE", "PM_BRIDGE"] as const),
       ],
       sources,

@@ -402,6 +402,18 @@ describe("what happens on the way to a node", () => {
     assert.equal(calls.length, 3);
   });
 
+  test("a node that takes its time is waited for as long as is set, and no longer", async () => {
+    const { url, caFile, calls } = await server((_, response) => {
+      setTimeout(() => json(response, VERSION), 600);
+    });
+    assert.equal(await version(client({ url, tls: { caFile }, timeoutMs: 5_000 })), "8.4.1");
+    assert.equal(calls.length, 1);
+    const { why, todo } = await refused(version(client({ url, tls: { caFile }, timeoutMs: 100 })));
+    assert.equal(why, "It does not answer");
+    assert.equal(todo[2], "If it is only slow, wait longer: PM_API_TIMEOUT=120");
+    assert.equal(calls.length, 4);
+  });
+
   test("an answer that breaks off is tried again, too", async () => {
     const { url, caFile, calls } = await server((_, response, count) => {
       if (count > 1) return json(response, VERSION);

@@ -237,6 +237,9 @@ for (const [name, value, reason] of [
   ["PM_SSH_HOST", "a b", /host name/],
   ["PM_SSH_USER", "root; reboot", /user name/],
   ["PM_SSH_PORT", "65536", /65535/],
+  ["PM_API_TIMEOUT", "0", /seconds/],
+  ["PM_API_TIMEOUT", "1.5", /seconds/],
+  ["TOOL_LOG", "loud", /off or debug or trace/],
   ["PM_STORAGE", "vm data", /storage/],
   ["PM_BRIDGE", "vmbr0,tag=1", /bridge/],
   ["ENV", "../../etc", /lower-case/],
@@ -265,6 +268,12 @@ test("the API's address is completed, whatever its ending", async () => {
     const { PM_API_URL } = await loadSettings(["PM_API_URL"], [], [source({ PM_API_URL: text })]);
     assert.equal(PM_API_URL.href, "https://pve:8006/api2/json");
   }
+});
+
+test("a time is given in seconds and kept in milliseconds", async () => {
+  const { PM_API_TIMEOUT } = await loadSettings([], ["PM_API_TIMEOUT"], [source({ PM_API_TIMEOUT: "120" })]);
+  assert.equal(PM_API_TIMEOUT, 120_000);
+  assert.equal((await loadSettings([], ["PM_API_TIMEOUT"], [])).PM_API_TIMEOUT, 30_000);
 });
 
 test("a fingerprint is read in any form and kept in one", async () => {

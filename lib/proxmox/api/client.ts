@@ -17,6 +17,8 @@ export interface ApiAccess {
   readonly tokenId: string;
   readonly tokenSecret: string;
   readonly tls: TlsTrust;
+  /** Milliseconds that a call may go without an answer; half a minute when it is left out. */
+  readonly timeoutMs?: number;
 }
 
 export type Params = Readonly<Record<string, string | number | boolean>>;
@@ -210,7 +212,7 @@ export class ProxmoxApi {
     const options: RequestOptions = {
       method,
       agent,
-      timeout: TIMEOUT_MS,
+      timeout: this.#access.timeoutMs ?? TIMEOUT_MS,
       headers: {
         authorization: this.#authorization,
         ...(inBody ? { "content-type": "application/x-www-form-urlencoded" } : {}),

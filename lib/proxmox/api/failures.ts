@@ -158,6 +158,7 @@ export async function unreachable(url: URL, error: unknown, change?: string): Pr
         : [`Whether it has carried out ${change} is not known: look at the node's list of tasks`]),
       "Check PM_API_URL, and that this machine reaches it:",
       `$ curl -k ${url.origin}`,
+      ...(code === "ETIMEDOUT" ? ["If it is only slow, wait longer: PM_API_TIMEOUT=120"] : []),
       "Without a node, try --sandbox",
     ],
     cause: error,
