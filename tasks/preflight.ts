@@ -68,7 +68,12 @@ async function tell(
     import("./preflight/report.ts"),
     import("../lib/secrets.ts"),
   ]);
-  const text = redact(report(results, process.stderr.hasColors?.() ?? false));
+  const { stderr } = process;
+  const style = {
+    color: stderr.hasColors?.() ?? false,
+    ...(stderr.isTTY ? { columns: stderr.columns } : {}),
+  };
+  const text = redact(report(results, style));
   if (text !== "") write(`\n${text}\n`);
 }
 

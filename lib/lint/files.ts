@@ -70,7 +70,7 @@ export async function shellScripts(root: string, files: readonly string[]): Prom
 /** The Dockerfiles among files. */
 export function dockerfiles(files: readonly string[]): string[] {
   return files.filter((file) =>
-    /^(?:Dockerfile|Containerfile)(?:\..+)?$|\.(?:dockerfile|containerfile)$/i.test(basename(file)),
+    /^(?:Dockerfile|Containerfile)(?:\..+)?$|\.(?:[Dd]ockerfile|[Cc]ontainerfile)$/.test(basename(file)),
   );
 }
 

@@ -1,6 +1,13 @@
 import { styleText } from "node:util";
 import type { CheckResult, Finding } from "../../lib/check/index.ts";
 
+/** How a report is written. */
+export interface ReportStyle {
+  readonly color: boolean;
+  /** The terminal's width; without one, lines are as long as they are. */
+  readonly columns?: number;
+}
+
 /** The failures last, and so nearest to where the cursor is. */
 const STATES = [
   { state: "ok", sign: "•", color: "dim", words: "" },
@@ -18,20 +25,28 @@ const STATES = [
  * What all checks have found, as people read it, check by check; each with what was seen and what to do.
  * @param results in the order of the list
  */
-export function report(results: readonly CheckResult[], color: boolean): string {
+export function report(
+  results: readonly CheckResult[],
+  { color, columns = Number.POSITIVE_INFINITY }: ReportStyle,
+): string {
   const paint = (format: Parameters<typeof styleText>[0], text: string): string =>
     color ? styleText(format, text) : text;
+  const linesOf = ({ evidence, fix }: Finding): string[] => [
+    ...evidence.split("\n").flatMap((line) => indented(line, "    ", "    ", columns)),
+    ...fix.flatMap((line) =>
+      line.startsWith("$ ")
+        ? [`      ${line}`]
+        : indented(line, `    → `, "      ", columns).map((each) => each.replace("→", paint("dim", "→"))),
+    ),
+  ];
   const block = (
     { name }: CheckResult,
     findings: readonly Finding[],
     at: (typeof STATES)[number],
   ): string => {
-    const lines = findings.flatMap(({ evidence, fix }) => [
-      ...evidence.split("\n").map((line) => `    ${line}`.trimEnd()),
-      ...fix.map((line) => (line.startsWith("$ ") ? `      ${line}` : `    ${paint("dim", "→")} ${line}`)),
-    ]);
     const words = at.words === "" ? "" : `  ${paint("dim", at.words)}`;
-    return [`${paint(at.color, at.sign)} ${paint("bold", name)}${words}`, ...lines].join("\n");
+    const heading = `${paint(at.color, at.sign)} ${paint("bold", name)}${words}`;
+    return [heading, ...findings.flatMap(linesOf)].join("\n");
   };
   return STATES.flatMap((at) =>
     results.flatMap((result) => {
@@ -39,4 +54,19 @@ export function report(results: readonly CheckResult[], color: boolean): string 
       return findings.length === 0 ? [] : [block(result, findings, at)];
     }),
   ).join("\n\n");
+}
+
+/** A line broken between words where it is too long; one that is indented is a tool's drawing, and stays. */
+function indented(text: string, first: string, rest: string, columns: number): string[] {
+  if (/^\s/.test(text)) return [`${rest}${text}`];
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const start = lines.length === 0 ? first : rest;
+    if (line !== "" && start.length + line.length + 1 + word.length > columns) {
+      lines.push(`${start}${line}`);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, `${lines.length === 0 ? first : rest}${line}`].map((each) => each.trimEnd());
 }
