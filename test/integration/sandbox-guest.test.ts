@@ -421,6 +421,22 @@ describe("the cluster of the VMs", () => {
     }
   });
 
+  test("comes up again by itself after one of its programs has died, and says so", async () => {
+    for (const program of ["etcd", "kube-apiserver"]) {
+      const before = programs();
+      const [pid = ""] = readFileSync(join(dir, `cluster/${program}.pid`), "utf8").split(" ");
+      process.kill(Number(pid), "SIGKILL");
+      await until("the journal", async () =>
+        assert.match(await say(FIRST, "sudo journalctl -u k3s"), new RegExp(`k3s failed: ${program} ended:`)),
+      );
+      await k3sIsActive(FIRST);
+      assert.deepEqual(before.filter(runs), []);
+      assert.equal(programs().length, PROGRAMS.length);
+      kubeconfig = await tunnel(FIRST, k3sYaml);
+      await until("the Deployment", async () => await kube(kubeconfig, ["get", "deployment", "web"]));
+    }
+  });
+
   test("leaves nothing running when the sandbox ends while it starts", async () => {
     await power("stop", FIRST.vmid);
     await power("start", FIRST.vmid);

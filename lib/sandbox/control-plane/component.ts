@@ -21,6 +21,9 @@ export class Component {
   readonly #dir: string;
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
+  #died: Promise<void> = new Promise(() => {});
+  /** It was told to end. */
+  #ending = false;
 
   constructor(name: string, dir: string) {
     this.name = name;
@@ -30,6 +33,11 @@ export class Component {
   /** Whether it is running. */
   get running(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Resolves when it ends without having been told to. */
+  get died(): Promise<void> {
+    return this.#died;
   }
 
   /** Start it; its output goes to its log. What a killed sandbox has left running is ended first. */
@@ -49,6 +57,12 @@ export class Component {
       child.once("exit", () => resolve());
       child.once("error", () => resolve());
     });
+    this.#ending = false;
+    this.#died = new Promise((resolve) => {
+      void this.#ended.then(() => {
+        if (!this.#ending) resolve();
+      });
+    });
     if (child.pid !== undefined) {
       writeFileAtomic(this.#pidFile, `${child.pid} ${processIdentity(child.pid)}\n`);
     }
@@ -58,6 +72,7 @@ export class Component {
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
+    this.#ending = true;
     if (this.running) {
       child.kill(signal);
       const late = setTimeout(() => child.kill("SIGKILL"), END_MS);

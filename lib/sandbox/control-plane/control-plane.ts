@@ -109,6 +109,20 @@ export class ControlPlane {
     this.#port = port;
   }
 
+  /**
+   * Wait for the first program that ends without having been told to.
+   * @returns which one, with its last lines; the promise stays open when all of them are ended in order
+   */
+  async death(): Promise<string> {
+    const components = Object.values(this.#components);
+    return await Promise.race(
+      components.map(async (component) => {
+        await component.died;
+        return `${component.name} ended:\n${component.lastLines()}`;
+      }),
+    );
+  }
+
   /** Register a further machine. */
   async join(node: ClusterNode, members: readonly ClusterNode[]): Promise<void> {
     await this.#pki?.serveFor(members);

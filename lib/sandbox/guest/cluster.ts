@@ -1,5 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../../errors.ts";
 import { locateTool } from "../../toolchain/index.ts";
 import {
@@ -13,6 +14,11 @@ import { endLeftControllers, GitOps } from "../gitops/index.ts";
 import { readIfThere, writeJsonAtomic } from "../world/index.ts";
 
 const START_ATTEMPTS = 3;
+/** systemd waits five seconds before it starts k3s again; nobody has to wait so long here. */
+const RESTART_MS = 1_000;
+/** As with systemd, a service that dies so often in so short a time is not started any more. */
+const DEATHS = 5;
+const DEATHS_WITHIN_MS = 120_000;
 
 /** What k3s on a guest would report of itself. */
 export type ClusterState = "activating" | "active" | "failed" | "inactive";
@@ -34,6 +40,8 @@ export class Cluster {
   #interrupt = new AbortController();
   #state: ClusterState = "inactive";
   #journal: string[] = [];
+  /** When programs of the control plane have died: milliseconds since the epoch. */
+  #deaths: readonly number[] = [];
 
   constructor(dir: string, log: (line: string) => void) {
     this.#dir = dir;
@@ -111,7 +119,29 @@ export class Cluster {
       this.#gitOps.start();
     }
     this.#state = "active";
+    void controlPlane.death().then((why) => this.#died(controlPlane, why));
     this.#say(`k3s is up and running (${Math.round(performance.now() - started)} ms)`);
+  }
+
+  /** Of k3s, which is one process, everything ends at once; systemd starts it again. */
+  async #died(controlPlane: ControlPlane, why: string): Promise<void> {
+    if (this.#controlPlane !== controlPlane) return;
+    this.#state = "failed";
+    this.#say(`k3s failed: ${why}`);
+    const now = Date.now();
+    this.#deaths = [...this.#deaths.filter((at) => now - at < DEATHS_WITHIN_MS), now];
+    const again = this.#deaths.length < DEATHS;
+    await this.#afterLast(async () => {
+      if (this.#controlPlane !== controlPlane) return;
+      // Without etcd the API server does not end in order.
+      await controlPlane.stop("SIGKILL");
+      await this.#stop();
+      this.#state = "failed";
+      if (!again) this.#say("k3s failed too often to be started again");
+      await sleep(again ? RESTART_MS : 0);
+      const [node] = this.#nodes.values();
+      if (again && node !== undefined) await this.#start(node);
+    });
   }
 
   /** systemd starts k3s again when it fails; here the usual reason is that somebody took a port that was free. */
