@@ -141,8 +141,8 @@ describe("Proxmox VE 8", () => {
       string,
       string
     >;
-    assert.deepEqual([version, release], ["8.4.0", "8.4"]);
-    assert.match((await onNode(endpoints(8), "pveversion")).stdout, /^pve-manager\/8\.4\.0\//);
+    assert.deepEqual([version, release], ["8.4.1", "8.4"]);
+    assert.match((await onNode(endpoints(8), "pveversion")).stdout, /^pve-manager\/8\.4\.1\//);
   });
 
   test("has VM.Monitor, which 9 has not, and none of the guest agent's privileges", async () => {
@@ -158,7 +158,7 @@ describe("Proxmox VE 8", () => {
       assert.ok(stderr.includes(complaint), stderr);
     }
     const listed = await done(8, "role list --output-format json");
-    assert.doesNotMatch(listed, /GuestAgent/);
+    assert.doesNotMatch(listed, /GuestAgent|VM\.Replicate/);
     assert.match(listed, /VM\.Monitor/);
   });
 
@@ -183,6 +183,6 @@ describe("Proxmox VE 8", () => {
   test("is what a node stays, however it is started again", async () => {
     await nodes[8]?.stop();
     nodes[8] = await startSandbox({ dir: join(base, "8") });
-    assert.match((await onNode(endpoints(8), "pveversion")).stdout, /^pve-manager\/8\.4\.0\//);
+    assert.match((await onNode(endpoints(8), "pveversion")).stdout, /^pve-manager\/8\.4\.1\//);
   });
 });

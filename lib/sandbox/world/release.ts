@@ -10,6 +10,6 @@ export interface PveVersion {
 
 /** The versions that are stood in for: 9 is that of the recordings. */
 export const PVE_VERSIONS: Readonly<Record<PveRelease, PveVersion>> = {
-  8: { version: "8.4.0", release: "8.4", repoid: "ec58e45e1bcdf2ac" },
+  8: { version: "8.4.1", release: "8.4", repoid: "2a5fa54a8503f96d" },
   9: { version: "9.2.11", release: "9.2", repoid: "14a22df35955d97d" },
 };

@@ -55,11 +55,13 @@ const PRIVILEGES = [
 export type Privilege = (typeof PRIVILEGES)[number];
 
 const AGENT = "VM.GuestAgent.";
+const REPLICATE = "VM.Replicate";
 const MONITOR = "VM.Monitor";
 
-/** The privileges that a release has: 9 has several for the guest agent where 8 has the one for QEMU's monitor. */
+/** The privileges that a release has: 9 has several for the guest agent where 8 has the one for QEMU's monitor, and one more. */
 export function privilegesOf(release: PveRelease): readonly Privilege[] {
-  return PRIVILEGES.filter((name) => (release === 9 ? name !== MONITOR : !name.startsWith(AGENT)));
+  if (release === 9) return PRIVILEGES.filter((name) => name !== MONITOR);
+  return PRIVILEGES.filter((name) => !name.startsWith(AGENT) && name !== REPLICATE);
 }
 
 /**
