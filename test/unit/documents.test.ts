@@ -29,7 +29,7 @@ const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string
 const OTHER_NAMES: readonly (readonly [form: RegExp, what: string])[] = [
   [/^HOMELAB_(TOOLS|CACHE)$/, "limits or moves the toolchain: read by it, not by the schema"],
   [/^(TF_HTTP_|PG_CONN_STR$|CONSUL_HTTP_|AWS_)/, "credentials of OpenTofu's backends"],
-  [/^TF_(VAR|CLI)_|^TF_LOG/, "OpenTofu's own variables"],
+  [/^TF_(VAR|CLI)_|^TF_(LOG|ENCRYPTION)$/, "OpenTofu's own variables"],
   [/^PKR_VAR_/, "Packer's own variables"],
   [/^SSL_CERT_FILE$/, "the system's"],
   [/^MYSQL_ROOT_PASSWORD$/, "the MariaDB image's"],
