@@ -49,6 +49,8 @@ export const TOOL_GROUPS = {
   /** Proxmox's plugin stands apart: it is needed for building on a node alone, and cannot be built. */
   image: ["packer", "packer-plugin-qemu", "goss"],
   "image-proxmox": ["packer", "packer-plugin-proxmox", "goss"],
+  /** What the tests of the correctness properties run. */
+  properties: ["tofu", "provider-proxmox"],
   /** Everything that can be had on a machine that reaches no release. */
   test: TOOL_NAMES.filter((name) => name !== "packer-plugin-proxmox"),
 } as const satisfies Record<string, readonly ToolName[]>;
