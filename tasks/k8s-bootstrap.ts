@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { demandFilled } from "../lib/demand-filled.ts";
 import { TaskError } from "../lib/errors.ts";
 import {
+  APPLY,
   ARGO_NAMESPACE,
   type ArgoInstallation,
   argoLogin,
@@ -41,7 +42,7 @@ export const BOOTSTRAP = join("k8s", "clusters", "home", "bootstrap");
 /** Install Argo CD, or respect the one that is there. */
 export function bootstrapSteps({ root, done }: BootstrapRequest, deps: BootstrapDeps): Step[] {
   const { cluster } = deps;
-  const byHand = `kustomize build ${BOOTSTRAP} | ${cluster.shown("apply", "--server-side", "-f", "-")}`;
+  const byHand = `kustomize build ${BOOTSTRAP} | ${cluster.shown(...APPLY, "-f", "-")}`;
   let existing: ArgoInstallation | undefined;
   let manifests = "";
   let installed = false;

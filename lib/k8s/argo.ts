@@ -5,7 +5,8 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { TaskError } from "../errors.ts";
 import { CommandError, type RunOptions } from "../process.ts";
-import { FIELD_MANAGER, type Kubectl, type ShownTarget, shownKubectl } from "./kubectl.ts";
+import { FIELD_MANAGER } from "./field-manager.ts";
+import { type Kubectl, type ShownTarget, shownKubectl } from "./kubectl.ts";
 import { type Kustomize, kustomizeBuild } from "./kustomize.ts";
 
 export const ARGO_NAMESPACE = "argocd";

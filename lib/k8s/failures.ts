@@ -1,5 +1,6 @@
 import { TaskError } from "../errors.ts";
 import type { CommandError } from "../process.ts";
+import { APPLY } from "./field-manager.ts";
 import type { Kubectl } from "./kubectl.ts";
 
 interface Explanation {
@@ -93,7 +94,7 @@ export function notApplied(
       `$ ${kubectl.shown("get", "appprojects,applications", "-n", "argocd")}`,
       `$ kustomize build ${directory} | ${kubectl.shown("diff", "--server-side", "-f", "-")}`,
       "When it is mended, run it again, or apply it by hand:",
-      `$ kustomize build ${directory} | ${kubectl.shown("apply", "--server-side", "-f", "-")}`,
+      `$ kustomize build ${directory} | ${kubectl.shown(...APPLY, "--force-conflicts", "-f", "-")}`,
     ],
     left: [left],
     cause: error,

@@ -16,6 +16,7 @@ export {
   waitForArgo,
 } from "./argo.ts";
 export { notApplied } from "./failures.ts";
+export { APPLY } from "./field-manager.ts";
 export {
   type ClusterEntry,
   clusterOf,
@@ -31,6 +32,7 @@ export { makeLocalRepository } from "./local-repository.ts";
 export { demandNamespaces, notShared } from "./namespaces.ts";
 export { type KubernetesNode, kubernetesNodes } from "./nodes.ts";
 export { demandPermissions } from "./permissions.ts";
+export { inShort } from "./problems.ts";
 export {
   parseRepository,
   REPOSITORY_FILE,

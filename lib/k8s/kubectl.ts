@@ -5,6 +5,7 @@ import { TaskError } from "../errors.ts";
 import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
 import { quoteWords } from "../proxmox/index.ts";
 import { clusterFailure } from "./failures.ts";
+import { APPLY, FIELD_MANAGER } from "./field-manager.ts";
 
 /** Which cluster kubectl talks to. */
 export interface KubectlTarget {
@@ -15,9 +16,6 @@ export interface KubectlTarget {
   /** How people name the kubeconfig in commands; the same file unless a tunnel needs a private copy. */
   readonly shownKubeconfig?: string;
 }
-
-/** Who owns the fields that we apply. */
-export const FIELD_MANAGER = "homelab";
 
 /** kubectl on one context. Server-side apply throughout: Argo CD's largest CRD does not fit into an annotation. */
 export class Kubectl {
@@ -70,12 +68,8 @@ export class Kubectl {
     manifests: string,
     { force, ...options }: RunOptions & { readonly force: boolean },
   ): Promise<string[]> {
-    const flags = [
-      "--server-side",
-      `--field-manager=${FIELD_MANAGER}`,
-      ...(force ? ["--force-conflicts"] : []),
-    ];
-    const { stdout } = await this.run(["apply", ...flags, "-f", "-"], { ...options, input: manifests });
+    const args = [...APPLY, ...(force ? ["--force-conflicts"] : []), "-f", "-"];
+    const { stdout } = await this.run(args, { ...options, input: manifests });
     return stdout.split("\n").filter((line) => line !== "");
   }
 
