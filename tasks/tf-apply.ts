@@ -60,6 +60,9 @@ export interface ApplyDeps extends EnvironmentDeps {
   shutDown?(vm: PlannedVm, control: StepControl): Promise<(() => Promise<void>) | undefined>;
 }
 
+const ENCRYPTED =
+  "The state is encrypted from now on. Copies from before stay as they are, terraform.tfstate.backup in the environment's folder among them: remove what you do not need";
+
 /** Make an environment what its configuration says. The second time there is nothing to do. */
 export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
   const { environment, allowReplace = [], replace = [], done } = request;
@@ -132,7 +135,9 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
     {
       title: `Apply the plan to ${environment}`,
       skip: () =>
-        saved.plan.changes.length + saved.plan.outputs.length === 0 && "everything is as configured",
+        saved.plan.changes.length + saved.plan.outputs.length === 0 &&
+        !session.encryptsState &&
+        "everything is as configured",
       preview: () => [`tofu -chdir=terraform/envs/${environment} apply PLAN`],
       async run(control) {
         const tofu = await session.tofu();
@@ -149,6 +154,7 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
             }
           });
           warnings.forEach(control.note);
+          if (session.encryptsState) control.note(ENCRYPTED);
         } catch (error) {
           const failure = control.signal.aborted ? new InterruptedError() : error;
           if (!(failure instanceof TaskError)) throw failure;

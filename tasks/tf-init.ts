@@ -1,11 +1,21 @@
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { SettingName, Settings } from "../lib/config/index.ts";
 import { demandFilled } from "../lib/demand-filled.ts";
 import { formatImageName } from "../lib/image-name.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
+import { registerSecret } from "../lib/secrets.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
-import { environmentDirectory, TofuSession, type VariableValue, varFiles } from "../lib/tofu/index.ts";
+import {
+  demandPassphrase,
+  environmentDirectory,
+  type StateProtection,
+  stateProtection,
+  TofuSession,
+  type VariableValue,
+  varFiles,
+} from "../lib/tofu/index.ts";
 
 /** The environment that OpenTofu is to work on. */
 export interface EnvironmentRequest {
@@ -18,6 +28,8 @@ export interface EnvironmentRequest {
   /** Values that beat those of globals.tfvars. */
   readonly variables: Readonly<Record<string, VariableValue>>;
   readonly secrets: Readonly<Record<string, string>>;
+  /** Encrypts the state; without it the state is readable. */
+  readonly passphrase?: string;
 }
 
 /** What the steps need from outside of OpenTofu. */
@@ -51,7 +63,7 @@ export const ENVIRONMENT_USES = [
   "K3S_VERSION",
   "IMAGE_RELEASE",
   "IMAGE_VERSION",
-  "TOOL_LOG",
+  "TF_STATE_PASSPHRASE",
 ] as const satisfies readonly SettingName[];
 
 export type EnvironmentSettings = Settings<
@@ -82,6 +94,7 @@ export async function environmentRequest(
       ...(keyFile === undefined ? {} : { ssh_pubkey: (await readFile(keyFile, "utf8")).trim() }),
     },
     secrets: { pm_api_token_secret: settings.PM_API_TOKEN_SECRET },
+    ...(settings.TF_STATE_PASSPHRASE === undefined ? {} : { passphrase: settings.TF_STATE_PASSPHRASE }),
   };
 }
 
@@ -114,6 +127,8 @@ export function initSteps(
 ): Step[] {
   const { root, environment } = request;
   let tools: { program: string; cliConfigFile: string };
+  let { passphrase } = request;
+  let protection: StateProtection;
   return [
     {
       title: "Find OpenTofu and the Proxmox provider",
@@ -127,27 +142,55 @@ export function initSteps(
       },
     },
     {
+      title: "Look at how the state is protected",
+      async run(control) {
+        const directory = await environmentDirectory(root, environment);
+        protection = await stateProtection(directory, request.stateDir);
+        demandPassphrase(protection, passphrase);
+        if (passphrase === undefined && protection === "none yet" && request.stateDir === undefined)
+          passphrase = await offerPassphrase(root, control);
+      },
+    },
+    {
       title: `Initialise ${environment}`,
       preview: () => [`tofu -chdir=terraform/envs/${environment} init -upgrade`],
       async run({ signal }) {
-        const session = new TofuSession(async () => {
-          const trusted = await deps.trusted?.();
-          return {
-            ...tools,
-            directory: await environmentDirectory(root, environment),
-            ...(request.stateDir === undefined ? {} : { stateDir: request.stateDir }),
-            varFiles: varFiles(root, environment),
-            variables: request.variables,
-            secrets: request.secrets,
-            ...(trusted === undefined ? {} : { trusted }),
-            signal,
-          };
-        });
+        const session = new TofuSession(
+          async () => {
+            const trusted = await deps.trusted?.();
+            return {
+              ...tools,
+              directory: await environmentDirectory(root, environment),
+              ...(request.stateDir === undefined ? {} : { stateDir: request.stateDir }),
+              varFiles: varFiles(root, environment),
+              variables: request.variables,
+              secrets: request.secrets,
+              ...(passphrase === undefined ? {} : { passphrase }),
+              ...(trusted === undefined ? {} : { trusted }),
+              signal,
+            };
+          },
+          protection === "readable" && passphrase !== undefined,
+        );
         await (await session.tofu()).init();
         ready(session);
       },
     },
   ];
+}
+
+/** The first state of an environment can be encrypted from the beginning. */
+async function offerPassphrase(root: string, { offer, note }: StepControl): Promise<string | undefined> {
+  const question = "Encrypt OpenTofu's state? A passphrase is made and saved to .env";
+  if (!(await offer(question))) return undefined;
+  const { saveToDotenv } = await import("../lib/config/index.ts");
+  const passphrase = randomBytes(24).toString("base64url");
+  registerSecret(passphrase);
+  await saveToDotenv(join(root, ".env"), { TF_STATE_PASSPHRASE: passphrase });
+  note(
+    "TF_STATE_PASSPHRASE is in .env now. Keep a copy in another place: without it nobody can read the state",
+  );
+  return passphrase;
 }
 
 /** OpenTofu from the toolchain, and the node's certificate as the settings pin it. */

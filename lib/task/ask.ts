@@ -24,6 +24,11 @@ export function askIn(task: Asker, { yes, step, drawn, signal }: Asking) {
       const { confirmInTask } = await import("../prompt.ts");
       return await confirmInTask(task, question, { drawn, signal });
     },
+    async offer(question: string): Promise<boolean> {
+      if (yes || !hasTerminal()) return false;
+      const { confirmInTask } = await import("../prompt.ts");
+      return await confirmInTask(task, question, { drawn, signal });
+    },
     async typed(question: string, word: string): Promise<boolean> {
       requireTerminal(step, question, "Run it on a terminal");
       const { typedInTask } = await import("../prompt.ts");

@@ -24,6 +24,11 @@ export interface StepControl {
    */
   confirm(question: string): Promise<boolean>;
   /**
+   * Offer something that the task does not need: false without asking where nobody is there, or --yes was given, which
+   * answers questions that somebody asked for.
+   */
+  offer(question: string): Promise<boolean>;
+  /**
    * Ask the person to type a word, for what cannot be undone. --yes does not answer it.
    * @throws {UsageError} without a terminal
    */

@@ -7,6 +7,8 @@ export interface TofuEnvironment {
   readonly cliConfigFile: string;
   /** Secret values of variables by name; they exist in the child's environment alone. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** How state and plans are encrypted, as `encryptionConfig` has it. */
+  readonly encryption?: string;
   /** Bundle of trusted authorities. */
   readonly trustFile?: string;
   /** Instead of .terraform in the environment's folder. */
@@ -32,7 +34,7 @@ const BACKEND_CREDENTIALS = [
  * PROXMOX_VE_*), and what we set ourselves. The credentials of an http backend come through.
  */
 export function tofuEnv(options: TofuEnvironment): NodeJS.ProcessEnv {
-  const { cliConfigFile, secrets, trustFile, dataDir, temporaryDir } = options;
+  const { cliConfigFile, secrets, encryption, trustFile, dataDir, temporaryDir } = options;
   const env = childEnv({
     TF_CLI_CONFIG_FILE: cliConfigFile,
     TF_IN_AUTOMATION: "1",
@@ -43,6 +45,7 @@ export function tofuEnv(options: TofuEnvironment): NodeJS.ProcessEnv {
     ...(dataDir === undefined ? {} : { TF_DATA_DIR: dataDir }),
     ...(temporaryDir === undefined ? {} : { TMPDIR: temporaryDir }),
     ...(trustFile === undefined ? {} : { SSL_CERT_FILE: trustFile }),
+    ...(encryption === undefined ? {} : { TF_ENCRYPTION: encryption }),
   });
   // The provider takes each setting that its configuration leaves open from here.
   for (const name of Object.keys(env)) {

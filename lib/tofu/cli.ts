@@ -8,6 +8,7 @@ import { trustBundle } from "../trust.ts";
 import { tofuEnv } from "./child-environment.ts";
 import { copyEnvironment } from "./copy-environment.ts";
 import { type Diagnostic, DiagnosticSchema, explain, tofuFailure } from "./diagnostics.ts";
+import { encryptionConfig } from "./encryption.ts";
 import { parseEvent, type TofuEvent } from "./events.ts";
 import { type Plan, parsePlan } from "./plan.ts";
 import { Scratch } from "./scratch.ts";
@@ -32,6 +33,8 @@ export interface TofuOptions {
   readonly variables?: Readonly<Record<string, VariableValue>>;
   /** Secret values; handed over in the child's environment alone. */
   readonly secrets?: Readonly<Record<string, string>>;
+  /** Encrypts state and plans; a state from before is read as it is. */
+  readonly passphrase?: string;
   /** PEM certificates to trust besides the system's: a node's CA, or the pinned certificate itself. */
   readonly trusted?: string;
   readonly signal?: AbortSignal;
@@ -78,7 +81,7 @@ export class Tofu {
   }
 
   static async open(options: TofuOptions): Promise<Tofu> {
-    const { cliConfigFile, stateDir, secrets, trusted, varFiles = [], variables = {} } = options;
+    const { cliConfigFile, stateDir, secrets, passphrase, trusted, varFiles = [], variables = {} } = options;
     const scratch = await Scratch.open();
     // A -var-file beats TF_VAR_*, and the last one beats those before it.
     const last = await scratch.write("settings.tfvars.json", JSON.stringify(variables));
@@ -88,6 +91,7 @@ export class Tofu {
     const env = tofuEnv({
       cliConfigFile,
       ...(secrets === undefined ? {} : { secrets }),
+      ...(passphrase === undefined ? {} : { encryption: encryptionConfig(passphrase) }),
       ...(stateDir === undefined
         ? {}
         : { dataDir: join(stateDir, ".terraform"), temporaryDir: scratch.path }),

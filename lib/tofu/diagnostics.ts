@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { SETTING_NAMES, specOf } from "../config/index.ts";
 import { TaskError, UsageError } from "../errors.ts";
+import { encryptionFailure } from "./encryption.ts";
 
 /** What tofu says about a problem, as its JSON output has it. */
 export const DiagnosticSchema = v.object({
@@ -70,6 +71,8 @@ const WRONG_CONFIGURATION =
  */
 export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], otherwise: string): TaskError {
   const errors = diagnostics.filter((each) => each.severity === "error");
+  const encrypted = encryptionFailure([...errors.map(explain), otherwise].join("\n"));
+  if (encrypted !== undefined) return encrypted;
   const lock = errors.map(lockHolder).find((each) => each !== undefined);
   if (lock !== undefined) return lock;
   const why = errors.map(explain).join("\n\n") || otherwise.trim() || "it gave no reason";

@@ -7,6 +7,7 @@ export {
   type VariableValue,
 } from "./cli.ts";
 export { describePlan, describeProgress, titleOf } from "./describe.ts";
+export { demandPassphrase, type StateProtection, stateProtection } from "./encryption.ts";
 export { environmentDirectory, listEnvironments, varFiles } from "./environments.ts";
 export type { TofuEvent } from "./events.ts";
 export { type FormatOptions, unformatted } from "./format.ts";
