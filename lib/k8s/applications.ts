@@ -4,6 +4,7 @@ import { TaskError } from "../errors.ts";
 import type { RunOptions } from "../process.ts";
 import { ARGO_NAMESPACE, argoLogin } from "./argo.ts";
 import type { Kubectl } from "./kubectl.ts";
+import { problemOf, statusSchema } from "./problems.ts";
 
 /** An Application and what Argo CD says of it. */
 export interface Application {
@@ -29,20 +30,10 @@ const applicationsSchema = v.object({
           v.object({ path: v.optional(v.string(), ""), repoURL: v.optional(v.string(), "") }),
         ),
       }),
-      status: v.optional(
-        v.object({
-          sync: v.optional(v.object({ status: v.optional(v.string()), revision: v.optional(v.string()) })),
-          health: v.optional(v.object({ status: v.optional(v.string()) })),
-          conditions: v.optional(v.array(v.object({ type: v.string(), message: v.string() })), []),
-          operationState: v.optional(
-            v.object({ phase: v.optional(v.string()), message: v.optional(v.string(), "") }),
-          ),
-        }),
-      ),
+      status: v.optional(statusSchema),
     }),
   ),
 });
-type Status = v.InferOutput<typeof applicationsSchema>["items"][number]["status"];
 
 /** Every Application, by name. */
 export async function applications(kubectl: Kubectl, options: RunOptions = {}): Promise<Application[]> {
@@ -59,17 +50,7 @@ export async function applications(kubectl: Kubectl, options: RunOptions = {}): 
   }));
 }
 
-/** Conditions such as ComparisonError, SyncError and InvalidSpecError; warnings are left out. */
-function problemOf(status: Status): string | undefined {
-  const errors = (status?.conditions ?? [])
-    .filter(({ type }) => type.endsWith("Error"))
-    .map(({ type, message }) => `${type}: ${message}`);
-  const { phase = "", message = "" } = status?.operationState ?? {};
-  if (errors.length === 0 && (phase === "Failed" || phase === "Error")) return message || `Sync: ${phase}`;
-  return errors.length === 0 ? undefined : errors.join("\n");
-}
-
-/** What Argo CD's words point to. */
+/** What Argo CD's words point to; the first that fits. */
 const HINTS: readonly (readonly [pattern: RegExp, todo: readonly string[]])[] = [
   [
     /authentication required|authorization failed|permission denied|could not read Username|repository not found|Repository not accessible/i,
@@ -83,6 +64,28 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: readonly string[]])[] = 
     ["It reads what is pushed: push your commits, and check GIT_REVISION", "$ git push"],
   ],
   [
+    /helm pull|chart repository/i,
+    [
+      "Argo CD cannot fetch the chart; see whether this machine can:",
+      "$ kustomize build --enable-helm PATH",
+      "If nothing in the cluster reaches it, commit what was fetched into charts/ beside the kustomization (git add --force)",
+    ],
+  ],
+  [
+    /is not permitted in project|do not match any of the allowed destinations/,
+    [
+      "Allow it in k8s/argo/projects/default-project.yaml, if it is meant to be, commit and push; then:",
+      "$ npm run argo",
+    ],
+  ],
+  [
+    /failed to list refs|unable to access|dial tcp|no such host/i,
+    [
+      "Argo CD does not reach the repository: check its address, and the cluster's network",
+      "$ git ls-remote URL",
+    ],
+  ],
+  [
     /kustomize build|Manifest generation error|MalformedYAML/i,
     [
       "The manifests do not render; see it here, mend it, commit and push:",
@@ -92,26 +95,27 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: readonly string[]])[] = 
 ];
 
 /** What to do about an Application's problem, as far as Argo CD's words tell. */
-export function hintsFor({ path, problem = "" }: Pick<Application, "path" | "problem">): string[] {
-  const hints = HINTS.flatMap(([pattern, todo]) => (pattern.test(problem) ? todo : []));
-  return hints.map((line) => line.replace("PATH", path));
+export function hintsFor({
+  path,
+  repoURL,
+  problem = "",
+}: Pick<Application, "path" | "repoURL" | "problem">): string[] {
+  const [, todo = []] = HINTS.find(([pattern]) => pattern.test(problem)) ?? [];
+  return todo.map((line) => line.replace("PATH", path).replace(/\bURL$/, repoURL));
 }
 
 /**
  * The error for an Application that Argo CD cannot sync: its words, what they point to, and where to look: the web
  * interface's address, and the same by kubectl.
  */
-export function syncFailure(
-  kubectl: Kubectl,
-  { name, path, problem = "" }: Pick<Application, "name" | "path" | "problem">,
-): TaskError {
+export function syncFailure(kubectl: Kubectl, { name, path, repoURL, problem = "" }: Application): TaskError {
   const [forward, password] = argoLogin(kubectl.target);
   const inArgo = (...args: readonly string[]): string => `$ ${kubectl.shown("-n", ARGO_NAMESPACE, ...args)}`;
   return new TaskError({
     what: `Argo CD cannot sync the Application ${name}`,
     why: problem,
     todo: [
-      ...hintsFor({ path, problem }),
+      ...hintsFor({ path, repoURL, problem }),
       "Look at it in Argo CD's web interface; open the way in another terminal:",
       `$ ${forward}`,
       `  https://localhost:8443/applications/${ARGO_NAMESPACE}/${name}   user admin, password from:`,
