@@ -22,6 +22,8 @@ export interface KustomizationRoot {
 const schema = v.object({
   kind: v.optional(v.string(), "Kustomization"),
   resources: v.nullish(v.array(v.string())),
+  patches: v.nullish(v.array(v.object({ path: v.optional(v.string()) }))),
+  patchesStrategicMerge: v.nullish(v.array(v.string())),
   helmCharts: v.nullish(
     v.array(
       v.object({
@@ -42,11 +44,7 @@ export async function kustomizationRoots(
   root: string,
   files: readonly string[],
 ): Promise<KustomizationRoot[]> {
-  const all = await Promise.all(
-    files
-      .filter((file) => /^k8s\/(?:.*\/)?kustomization\.ya?ml$/.test(file))
-      .map(async (file) => ({ path: posix.dirname(file), ...(await read(join(root, file))) })),
-  );
+  const all = await readAll(root, files);
   const included = new Set(
     all.flatMap(({ path, resources }) => (resources ?? []).map((each) => posix.join(path, each))),
   );
@@ -59,6 +57,24 @@ export async function kustomizationRoots(
     path,
     charts: helmCharts ?? [],
   }));
+}
+
+/** The files that patch other objects: parts of objects, which agree with no schema by themselves. */
+export async function patchFiles(root: string, files: readonly string[]): Promise<string[]> {
+  return (await readAll(root, files)).flatMap(({ path, patches, patchesStrategicMerge }) => [
+    ...(patches ?? []).flatMap((patch) => (patch.path === undefined ? [] : [posix.join(path, patch.path)])),
+    ...(patchesStrategicMerge ?? []).map((each) => posix.join(path, each)),
+  ]);
+}
+
+type Kustomization = v.InferOutput<typeof schema> & { readonly path: string };
+
+async function readAll(root: string, files: readonly string[]): Promise<Kustomization[]> {
+  return await Promise.all(
+    files
+      .filter((file) => /^k8s\/(?:.*\/)?kustomization\.ya?ml$/.test(file))
+      .map(async (file) => ({ path: posix.dirname(file), ...(await read(join(root, file))) })),
+  );
 }
 
 /** What cannot be understood is a root: kustomize says what is wrong with it. */

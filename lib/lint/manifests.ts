@@ -42,9 +42,7 @@ const reportSchema = v.object({
         kind: v.string(),
         name: v.string(),
         version: v.string(),
-        status: v.string(),
         msg: v.string(),
-        validationErrors: v.nullish(v.array(v.object({ path: v.string(), msg: v.string() }))),
       }),
     ),
     [],
@@ -81,16 +79,24 @@ export async function checkManifests(
       "kubeconform",
       await lint({ ...options, cwd: dir }, args, [0, 1]),
     );
-    return resources.flatMap(({ filename, kind, name: object, msg, validationErrors }): SchemaProblem[] => {
+    return resources.flatMap(({ filename, kind, name: object, msg }): SchemaProblem[] => {
       const set = sets[Number.parseInt(filename, 10)]?.name ?? filename;
       const unknown = /could not find schema/.test(msg);
       const problem = { set, kind, object, unknown };
-      if (unknown || !validationErrors?.length) return [{ ...problem, path: undefined, message: msg }];
-      return validationErrors.map((error) => ({ ...problem, path: error.path, message: error.msg }));
+      const parts = unknown ? [] : problemsIn(msg);
+      if (parts.length === 0) return [{ ...problem, path: undefined, message: msg }];
+      return parts.map((part) => ({ ...problem, ...part }));
     });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** The single problems of a message: "… - at '/spec/x': got string, want integer - at '': …". */
+function problemsIn(message: string): { path: string; message: string }[] {
+  return [...message.matchAll(/- at '([^']*)': (.*?)(?=\s+- at '|$)/gs)]
+    .map(([, path = "", words = ""]) => ({ path, message: words.trim() }))
+    .filter(({ message: words }) => words !== "validation failed");
 }
 
 /** The documents of a YAML stream, as text. */

@@ -69,7 +69,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   alma_iso_url: "/nowhere/AlmaLinux-9-latest-x86_64-minimal.iso",
   alma_iso_checksum: `sha256:${"0".repeat(64)}`,
   build_password: "only-for-the-build",
-  goss_binary: "/nowhere/goss",
+  // The two that Packer looks at: any file will do.
+  goss_binary: process.execPath,
   log_directory: "/nowhere/logs",
   output_directory: "/nowhere/output",
   proxmox_url: "https://10.23.45.10:8006/api2/json",

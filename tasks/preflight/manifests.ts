@@ -23,8 +23,7 @@ export async function manifestChecks(tree: Tree): Promise<Check[]> {
           ...charts.map((chart) => `chart-${chart.name}`),
         ],
         async run(control) {
-          await renderings.render(kustomization, control);
-          return [];
+          return (await renderings.render(kustomization, control)).findings;
         },
       };
     }),
@@ -43,12 +42,15 @@ async function schemaFindings(
   renderings: Renderings,
   control: CheckControl,
 ): Promise<Finding[]> {
-  const { checkManifests, declaredObjects, documentsIn, yamlFiles } = await import("../../lib/lint/index.ts");
+  const { checkManifests, declaredObjects, documentsIn, patchFiles, yamlFiles } = await import(
+    "../../lib/lint/index.ts"
+  );
   const { pins, ToolCache } = await import("../../lib/toolchain/index.ts");
   const rendered = await Promise.all(
     roots.map(async (kustomization): Promise<ManifestSet[]> => {
       try {
-        return [{ name: kustomization.path, text: await renderings.render(kustomization, control) }];
+        const { text } = await renderings.render(kustomization, control);
+        return [{ name: kustomization.path, text }];
       } catch {
         control.signal.throwIfAborted();
         // Its own check says why.
@@ -62,11 +64,14 @@ async function schemaFindings(
       .map(async (file) => ({ file, text: await readFile(join(root, file), "utf8") })),
   );
   const declared = declaredObjects(sources);
+  const patches = await patchFiles(root, files);
   const sets = rendered.flat();
   const known = new Set(sets.flatMap(({ text }) => documentsIn(text)).map(identity));
   // What no kustomization renders is checked as it stands.
   const alone = new Set(
-    declared.filter(({ kind, name }) => !known.has(`${kind}/${name}`)).map(({ file }) => file),
+    declared
+      .filter(({ file, kind, name }) => !known.has(`${kind}/${name}`) && !patches.includes(file))
+      .map(({ file }) => file),
   );
   const more = sources.filter(({ file }) => alone.has(file)).map(({ file, text }) => ({ name: file, text }));
   const { path: program } = await tool("kubeconform", control);

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CheckControl, Unavailable } from "../../lib/check/index.ts";
+import type { CheckControl, Finding } from "../../lib/check/index.ts";
 import { TaskError } from "../../lib/errors.ts";
 import type { Chart, KustomizationRoot } from "../../lib/lint/index.ts";
 import { tool } from "./toolbox.ts";
@@ -10,10 +10,18 @@ import { tool } from "./toolbox.ts";
 /** A chart that takes longer to come than this is not to be had. */
 const CHART_TIMEOUT_MS = 60_000;
 
+/** What a kustomization renders, and what is to be known about it. */
+export interface Rendering {
+  /** YAML documents. */
+  readonly text: string;
+  /** Of charts that were not to be had, and were rendered with a stand-in. */
+  readonly findings: readonly Finding[];
+}
+
 /** What kustomizations render, each rendered once for all checks that want to know. */
 export class Renderings {
   readonly #root: string;
-  readonly #texts = new Map<string, Promise<string>>();
+  readonly #all = new Map<string, Promise<Rendering>>();
 
   /** @param root the repository's folder */
   constructor(root: string) {
@@ -22,23 +30,26 @@ export class Renderings {
 
   /**
    * @throws {TaskError} in kustomize's own words
-   * @throws {Unavailable} when a tool or a chart is not to be had
+   * @throws {Unavailable} when a tool is not to be had
    */
-  async render(kustomization: KustomizationRoot, control: CheckControl): Promise<string> {
+  async render(kustomization: KustomizationRoot, control: CheckControl): Promise<Rendering> {
     const { path } = kustomization;
-    const text = this.#texts.get(path) ?? this.#fresh(kustomization, control);
-    this.#texts.set(path, text);
-    return await text;
+    const rendering = this.#all.get(path) ?? this.#fresh(kustomization, control);
+    this.#all.set(path, rendering);
+    return await rendering;
   }
 
-  async #fresh({ path, charts }: KustomizationRoot, control: CheckControl): Promise<string> {
+  async #fresh({ path, charts }: KustomizationRoot, control: CheckControl): Promise<Rendering> {
     const { kustomizeBuild, renderBootstrap } = await import("../../lib/k8s/index.ts");
     const { path: program } = await tool("kustomize", control);
-    const directory = join(this.#root, path);
     if (charts.length > 0) return await this.#withCharts(path, charts, program, control);
-    if (!path.endsWith("/bootstrap")) return await kustomizeBuild({ program }, directory, control.signal);
+    const directory = join(this.#root, path);
+    const { signal } = control;
+    if (!path.endsWith("/bootstrap")) {
+      return { text: await kustomizeBuild({ program }, directory, signal), findings: [] };
+    }
     const upstream = (await tool("argocd-manifests", control)).path;
-    return await renderBootstrap({ program }, directory, upstream, control.signal);
+    return { text: await renderBootstrap({ program }, directory, upstream, signal), findings: [] };
   }
 
   /** In a copy: kustomize puts the charts it fetches beside the kustomization. They are kept for the next time. */
@@ -47,53 +58,108 @@ export class Renderings {
     charts: readonly Chart[],
     program: string,
     control: CheckControl,
-  ): Promise<string> {
+  ): Promise<Rendering> {
     const { kustomizeBuild } = await import("../../lib/k8s/index.ts");
     const { ToolCache } = await import("../../lib/toolchain/index.ts");
-    const helm = (await tool("helm", control)).path;
+    const kustomize = { program, helm: (await tool("helm", control)).path };
     const copy = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
-    const kept = join(new ToolCache().dir, "charts");
-    const home = join(copy, path, "charts");
-    const folderOf = ({ name, version }: Chart): string => `${name}-${version}`;
     try {
       await cp(join(this.#root, "k8s"), join(copy, "k8s"), { recursive: true });
-      await mkdir(home, { recursive: true });
-      const absent = charts.filter((chart) => !existsSync(join(home, folderOf(chart), chart.name)));
-      for (const chart of absent) {
-        if (existsSync(join(kept, folderOf(chart)))) {
-          await symlink(join(kept, folderOf(chart)), join(home, folderOf(chart)));
-        }
-      }
-      const fetched = absent.filter((chart) => !existsSync(join(home, folderOf(chart))));
-      const signal = AbortSignal.any([control.signal, AbortSignal.timeout(CHART_TIMEOUT_MS)]);
+      const shelf = new ChartShelf(join(copy, path, "charts"), join(new ToolCache().dir, "charts"));
+      const fetched = await shelf.fill(charts);
+      const build = async (signal: AbortSignal): Promise<string> =>
+        await kustomizeBuild(kustomize, join(copy, path), signal);
       try {
-        const text = await kustomizeBuild({ program, helm }, join(copy, path), signal);
-        await mkdir(kept, { recursive: true });
-        for (const chart of fetched) {
-          // Somebody else may have fetched it at the same time.
-          await rename(join(home, folderOf(chart)), join(kept, folderOf(chart))).catch(() => {});
-        }
-        return text;
+        const timeout = AbortSignal.timeout(CHART_TIMEOUT_MS);
+        const text = await build(
+          fetched.length > 0 ? AbortSignal.any([control.signal, timeout]) : control.signal,
+        );
+        await shelf.keep(fetched);
+        return { text, findings: [] };
       } catch (error) {
         control.signal.throwIfAborted();
-        const [missing] = fetched.filter((chart) => !existsSync(join(home, folderOf(chart), chart.name)));
-        if (missing !== undefined) throw notFetched(missing, error);
-        throw error instanceof TaskError ? inTree(error, copy) : error;
+        const missing = fetched.filter((chart) => !shelf.has(chart));
+        if (missing.length === 0) throw error;
+        const findings = missing.map((chart) => notFetched(chart, error));
+        await shelf.standIn(missing);
+        return { text: await build(control.signal), findings };
       }
+    } catch (error) {
+      throw error instanceof TaskError ? inTree(error, copy) : error;
     } finally {
       await rm(copy, { recursive: true, force: true });
     }
   }
 }
 
-function notFetched({ name, version, repo }: Chart, error: unknown): Unavailable {
+/** Where kustomize looks for charts, in a private copy of the tree. */
+class ChartShelf {
+  readonly #here: string;
+  readonly #kept: string;
+
+  /**
+   * @param here the folder beside the kustomization
+   * @param kept where charts are kept between runs
+   */
+  constructor(here: string, kept: string) {
+    this.#here = here;
+    this.#kept = kept;
+  }
+
+  has(chart: Chart): boolean {
+    return existsSync(join(this.#here, folderOf(chart), chart.name));
+  }
+
+  /** Put in what was fetched earlier. @returns what kustomize will have to fetch */
+  async fill(charts: readonly Chart[]): Promise<Chart[]> {
+    await mkdir(this.#here, { recursive: true });
+    for (const chart of charts.filter((each) => !this.has(each))) {
+      const kept = join(this.#kept, folderOf(chart));
+      if (existsSync(kept)) await symlink(kept, join(this.#here, folderOf(chart)));
+    }
+    return charts.filter((chart) => !this.has(chart));
+  }
+
+  /** Keep what was fetched. */
+  async keep(charts: readonly Chart[]): Promise<void> {
+    await mkdir(this.#kept, { recursive: true });
+    for (const chart of charts) {
+      // Another run may have kept it in the meantime, and a cache may lie on another file system: nothing is lost.
+      await rename(join(this.#here, folderOf(chart)), join(this.#kept, folderOf(chart))).catch(() => {});
+    }
+  }
+
+  /** The sandbox's stand-ins for charts that are not to be had: same values, same kinds of objects. */
+  async standIn(charts: readonly Chart[]): Promise<void> {
+    const { STAND_IN_CHARTS } = await import("../../lib/sandbox/index.ts");
+    for (const chart of charts) {
+      const standIn = join(STAND_IN_CHARTS, chart.name);
+      const target = join(this.#here, folderOf(chart), chart.name);
+      if (existsSync(standIn)) await cp(standIn, target, { recursive: true });
+    }
+  }
+}
+
+function folderOf({ name, version }: Chart): string {
+  return `${name}-${version}`;
+}
+
+function notFetched({ name, version, repo }: Chart, error: unknown): Finding {
   const why = error instanceof TaskError ? (error.why ?? "") : "it did not come within a minute";
   // What follows is kustomize's account of how it called Helm.
   const [words = ""] = why.replace(/^(?:Error: )+/, "").split("\n: unable to run");
-  return new Unavailable(`chart-${name}`, `The chart ${name} ${version} was not fetched\n${words.trim()}`, [
-    "Let this machine reach the chart's repository:",
-    `$ helm pull ${name} --version ${version} --repo ${repo}`,
-  ]);
+  return {
+    state: "unavailable",
+    missing: `chart-${name}`,
+    evidence: [
+      `The chart ${name} ${version} was not fetched: ${words.trim()}`,
+      "What is made of it was checked with the sandbox's stand-in",
+    ].join("\n"),
+    fix: [
+      "Let this machine reach the chart's repository:",
+      `$ helm pull ${name} --version ${version} --repo ${repo}`,
+    ],
+  };
 }
 
 /** The same failure with the tree's own paths in place of the copy's. */

@@ -51,6 +51,7 @@ async function inTurn<Result>(name: string, get: () => Promise<Result>): Promise
     return await turn;
   } catch (error) {
     if (!(error instanceof TaskError)) throw error;
-    throw new Unavailable(name, error.message, error.todo);
+    const { what, why, todo } = error;
+    throw new Unavailable(name, why === undefined ? what : `${what}\n${why}`, todo);
   }
 }

@@ -22,17 +22,17 @@ import {
   type Builder,
   evaluate,
   packer,
+  proxmoxWithoutPlugin,
   qemuPluginPath,
   VALUES,
   type Variables,
-  withoutPlugin,
 } from "../support/packer.ts";
 import { systemProgram } from "../support/programs.ts";
 
 const base = mkdtempSync(join(tmpdir(), "homelab-packer-files-"));
 after(() => rmSync(base, { recursive: true, force: true }));
 
-const proxmoxCopy = withoutPlugin(base);
+const proxmoxCopy = await proxmoxWithoutPlugin(base);
 
 const IMAGE = "packer/alma9-k3s-optimized";
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");

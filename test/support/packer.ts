@@ -1,5 +1,5 @@
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withoutPlugin } from "../../lib/packer/index.ts";
 import { childEnv, run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { ensureTool, packerPlugins } from "../../lib/toolchain/index.ts";
@@ -56,23 +56,9 @@ export async function qemuPluginPath(): Promise<string> {
   return (await packerPlugins(["qemu"])).dir;
 }
 
-/**
- * A copy of the Proxmox build whose source is Packer's own null builder: `packer validate` checks everything in it but the
- * plugin's settings, where there is no plugin.
- */
-export function withoutPlugin(folder: string): string {
-  const copy = join(folder, "alma9-k3s-optimized");
-  cpSync(BUILDERS.proxmox, copy, { recursive: true, dereference: true });
-  const file = join(copy, "packer.pkr.hcl");
-  const text = readFileSync(file, "utf8")
-    .replace(/^ {2}required_plugins \{\n[\s\S]*?^ {2}\}\n/m, "")
-    .replace(
-      /^source "proxmox-iso" "image" \{\n[\s\S]*?^\}\n/m,
-      'source "null" "image" {\n  communicator = "none"\n}\n',
-    )
-    .replace("source.proxmox-iso.image", "source.null.image");
-  writeFileSync(file, text);
-  return copy;
+/** A copy of the Proxmox build without the plugin's settings, where there is no plugin. */
+export async function proxmoxWithoutPlugin(folder: string): Promise<string> {
+  return await withoutPlugin(BUILDERS.proxmox, folder);
 }
 
 /**
