@@ -10,26 +10,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { processIdentity } from "./process-identity.ts";
 import { formatMark, runMark } from "./run-mark.ts";
-
-/**
- * Something that stays the same for a process and differs from any later process with the same pid.
- * @returns undefined when no such process runs
- */
-export function processIdentity(pid: number): string | undefined {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // Somebody else's process runs, but is none of ours.
-    return (error as NodeJS.ErrnoException).code === "EPERM" ? "foreign" : undefined;
-  }
-  const stat = readIfThere(`/proc/${pid}/stat`);
-  if (stat === undefined) return `pid ${pid}`;
-  // The name, second field, may hold anything: count the fields after its closing bracket.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  // A zombie has ended already.
-  return fields[0] === "Z" ? undefined : `start ${fields[19]}`;
-}
 
 /** What `tryLock` came to: a lock to release, or the process that holds it, and its run as `formatMark` has it. */
 export type LockAttempt =

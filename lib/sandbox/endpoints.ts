@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import * as v from "valibot";
-import { processIdentity } from "../lock.ts";
+import { processIdentity } from "../process-identity.ts";
 import { readIfThere } from "./world/index.ts";
 
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65535));

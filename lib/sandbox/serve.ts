@@ -1,6 +1,6 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
-import { processIdentity } from "../lock.ts";
+import { processIdentity } from "../process-identity.ts";
 import { type ApiServer, createDispatch, serveApi } from "./api/index.ts";
 import { recordFile, type SandboxEndpoints, type SandboxRecord } from "./endpoints.ts";
 import { Faults, faultControl } from "./faults/index.ts";

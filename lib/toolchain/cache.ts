@@ -3,8 +3,8 @@ import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import * as v from "valibot";
-import { processIdentity } from "../lock.ts";
 import { run } from "../process.ts";
+import { processIdentity } from "../process-identity.ts";
 import type { Platform, Recipe, Tool, ToolName } from "./tool.ts";
 
 /** What lies beside an installed program. */

@@ -31,7 +31,7 @@ test("the second says who is at it and since when, and changes nothing; another 
     assert.match(
       why ?? "",
       new RegExp(
-        `^Process ${process.pid} on this machine: homelab run [0-9a-f]{8} by \\S+@\\S+ since \\d{4}-\\d\\d-\\d\\dT`,
+        `^Process ${process.pid} on this machine: homelab run [0-9a-f]{8} by \\S+@\\S+ \\(process \\d+, \\S+\\) since \\d{4}-\\d\\d-\\d\\dT`,
       ),
     );
     assert.deepEqual(left, ["Nothing was changed"]);

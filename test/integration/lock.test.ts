@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { processIdentity, tryLock } from "../../lib/lock.ts";
+import { tryLock } from "../../lib/lock.ts";
+import { processIdentity } from "../../lib/process-identity.ts";
 import { formatMark, parseMark, runMark } from "../../lib/run-mark.ts";
 
 const base = mkdtempSync(join(tmpdir(), "homelab-lock-"));

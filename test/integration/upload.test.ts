@@ -391,7 +391,7 @@ describe("upload-image", () => {
     assert.deepEqual(remainders(name), [path.split("/").at(-1)]);
     assert.match(
       readFileSync(`${onNode(remainders(name)[0])}.run`, "utf8"),
-      /^homelab run [0-9a-f]{8} by \S+ since /,
+      /^homelab run [0-9a-f]{8} by \S+ \(process \d+, \S+\) since /,
     );
     assert.equal(existsSync(`${large}.json`), false);
 
@@ -866,7 +866,10 @@ describe("uploads among others", () => {
     );
     assert.equal(lost.length, 1, JSON.stringify(results));
     assert.equal(lost[0]?.what, `Another upload of ${name} is under way`);
-    assert.match(lost[0]?.why ?? "", /^It is homelab run [0-9a-f]{8} by \S+@\S+ since \d{4}-/);
+    assert.match(
+      lost[0]?.why ?? "",
+      /^It is homelab run [0-9a-f]{8} by \S+@\S+ \(process \d+, \S+\) since \d{4}-/,
+    );
     assert.equal((await templateOf(name)).template, 1);
     assert.deepEqual(remainders(name), []);
   });

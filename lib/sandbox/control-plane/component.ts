@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { processIdentity } from "../../lock.ts";
 import { childEnv } from "../../process.ts";
+import { processIdentity } from "../../process-identity.ts";
 import { readIfThere, removeIfThere, writeFileAtomic } from "../world/index.ts";
 
 /** How long a program may take to end in order. */
