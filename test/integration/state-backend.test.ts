@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { TaskError } from "../../lib/errors.ts";
+import { childEnv, run } from "../../lib/process.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT, type Step } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
@@ -154,6 +155,46 @@ test("a wrong password says what the server said", async () => {
   } finally {
     process.env.TF_HTTP_PASSWORD = PASSWORD;
   }
+});
+
+test("the commands of docs/state.md make an encrypted state readable, and another passphrase can take over", async () => {
+  const copy = join(dir, "encrypted");
+  cpSync(join(ROOT, "terraform"), join(copy, "terraform"), {
+    recursive: true,
+    filter: (path) => !/\.terraform|\.tfstate|\.tfvars$|_override\.tf$/.test(path),
+  });
+  const state = join(copy, "terraform/envs/k3s-single/terraform.tfstate");
+  const applyWith = async (passphrase: string): Promise<void> => {
+    const steps = applySteps({ ...request(), root: copy, passphrase }, deps);
+    await perform(steps);
+    assert.match(readFileSync(state, "utf8"), /"encrypted_data"/);
+  };
+  await applyWith("the old passphrase");
+  const { pm_api_url, pm_api_token_id, template, ssh_pubkey } = request().variables;
+  const values = { pm_api_url, pm_api_token_id, template, ssh_pubkey, started: false };
+  writeFileSync(
+    join(copy, "terraform/globals.tfvars"),
+    Object.entries(values)
+      .map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`)
+      .join(""),
+  );
+  const { program, cliConfigFile } = await tofuTools();
+  const [script = ""] = codeBlocks(readFileSync(join(ROOT, "docs/state.md"), "utf8"))
+    .filter(({ text }) => text.includes("TF_ENCRYPTION"))
+    .map(({ text }) => text);
+  await run("bash", ["-ec", script], {
+    cwd: copy,
+    input: "the old passphrase\nyes\n",
+    env: childEnv({
+      PATH: `${dirname(program)}:${process.env.PATH}`,
+      TF_CLI_CONFIG_FILE: cliConfigFile,
+      SSL_CERT_FILE: sandbox.endpoints.caFile,
+      TF_VAR_pm_api_token_secret: sandbox.endpoints.tokenSecret,
+    }),
+  });
+  assert.match(readFileSync(state, "utf8"), /"outputs"/);
+  await applyWith("another passphrase");
+  await assert.rejects(applyWith("the old passphrase"));
 });
 
 test("a run on the sandbox keeps its own state and never asks the server", async () => {

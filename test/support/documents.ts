@@ -69,7 +69,7 @@ export function inlineCode(text: string): string[] {
 }
 
 /** Headings as they are written, without their marks. */
-export function headings(text: string): string[] {
+function headings(text: string): string[] {
   return [...prose(text).matchAll(/^#+ +(.*?) *$/gm)].map(([, heading = ""]) => heading);
 }
 
