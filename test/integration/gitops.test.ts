@@ -137,14 +137,14 @@ describe("GitOps in the sandbox", { skip }, () => {
 
   test("what is there was rendered from the tree, and put there by Argo CD as its service account", async () => {
     const deployment = ["deployment/phpipam", "-n", "ipam"];
-    const values = await value(deployment, ".spec.template.spec.containers[*].resources.limits.memory");
-    assert.equal(values, "512Mi 256Mi 1Gi");
+    const limits = await value(deployment, ".spec.template.spec.containers[*].resources.limits.memory");
+    // The order is the chart's.
+    assert.deepEqual(limits.split(" ").sort(), ["1Gi", "256Mi", "512Mi"]);
     const flags = ["--show-managed-fields", ...deployment];
     assert.match(await value(flags, ".metadata.managedFields[*].manager"), /argocd-controller/);
-    assert.equal(
-      await value(["pvc/phpipam-mariadb", "-n", "ipam"], ".spec.storageClassName .status.phase"),
-      "local-path Bound",
-    );
+    const claim = ["pvc/phpipam-mariadb", "-n", "ipam"];
+    assert.equal(await value(claim, ".spec.storageClassName"), "local-path");
+    assert.equal(await value(claim, ".status.phase"), "Bound");
     const who = "system:serviceaccount:argocd:argocd-application-controller";
     assert.match((await kubectl.run(["auth", "can-i", "create", "deployments", "--as", who])).stdout, /yes/);
   });
@@ -273,6 +273,37 @@ describe("a broken commit", { skip }, () => {
   });
 });
 
+describe("a commit that renders, and cannot be applied", { skip }, () => {
+  const folder = join(copy.root, PHPIPAM);
+  const kustomization = join(folder, "kustomization.yaml");
+
+  test("ends argo with Argo CD's words, what to do and where to look", async () => {
+    const role =
+      "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: { name: too-much }\n";
+    writeFileSync(join(folder, "role.yaml"), role);
+    const text = readFileSync(kustomization, "utf8");
+    writeFileSync(kustomization, text.replace("- namespace.yaml", "- namespace.yaml\n  - role.yaml"));
+    const { exitCode, stderr } = await copy.task("argo", ["--sandbox", "--yes"]);
+    assert.equal(exitCode, 1, stderr);
+    assert.match(stderr, /✖ Argo CD cannot sync the Application phpipam/);
+    assert.match(stderr, /ClusterRole too-much: .*ClusterRole is not permitted in project default/);
+    assert.match(stderr, /Allow it in k8s\/argo\/projects\/default-project\.yaml/);
+    assert.match(stderr, /https:\/\/localhost:8443\/applications\/argocd\/phpipam/);
+    const { phpipam } = await applications();
+    assert.match(phpipam?.problem ?? "", /ClusterRole too-much/);
+  });
+
+  test("is recovered from by a good one, which its retries take up", async () => {
+    const text = readFileSync(kustomization, "utf8");
+    writeFileSync(kustomization, text.replace("\n  - role.yaml", ""));
+    rmSync(join(folder, "role.yaml"));
+    const { exitCode, stderr } = await copy.task("argo", ["--sandbox", "--yes"]);
+    assert.equal(exitCode, 0, stderr);
+    const { revision: _any, ...state } = await stateOf("phpipam");
+    assert.deepEqual(state, FINE);
+  });
+});
+
 describe("the processes that sync", { skip }, () => {
   const NAMES = ["argocd-application-controller", "argocd-repo-server", "redis-server"];
   const running = (): number[] => [...syncingProcesses(dir).values()].filter(runs);
@@ -283,7 +314,8 @@ describe("the processes that sync", { skip }, () => {
     const addresses = Object.fromEntries([...processes].map(([name, pid]) => [name, listeners(pid).sort()]));
     assert.deepEqual(addresses["redis-server"], ["127.0.0.1"]);
     assert.deepEqual(addresses["argocd-repo-server"], ["127.0.0.1", "127.0.0.1"]);
-    assert.deepEqual(addresses["argocd-application-controller"], ["0.0.0.0"]);
+    // All addresses, of IPv6 as well.
+    assert.deepEqual(addresses["argocd-application-controller"], ["0".repeat(32)]);
   });
 
   test("let nobody else into their Redis, and show no password", async () => {
