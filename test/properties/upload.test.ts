@@ -21,7 +21,7 @@ import {
 } from "../support/properties/upload-check.ts";
 import { PveApi } from "../support/pve.ts";
 
-/** Generated images and versions go to an embedded node over real SSH, by the task's own code and by the command itself. */
+/** Generated images and versions go to an embedded node, over real SSH or its API, by the task's own code and by the command itself. */
 
 const dir = mkdtempSync(join(tmpdir(), "homelab-upload-properties-"));
 const GIB = 1024 ** 3;
@@ -35,8 +35,8 @@ const MUTATIONS: readonly (readonly [title: string, from: RegExp, to: string])[]
   ["the VM stays a VM", /await \w+\.template\(plan\.vmid, \{ signal \}\)/, "await undefined"],
   [
     "the template has another name",
-    /= previewPlan\(request\)/,
-    '= { ...previewPlan(request), name: name.replace("-v", "-") }',
+    /\.\.\.previewPlan\(request\),/,
+    '...previewPlan(request), name: name.replace("-v", "-"),',
   ],
 ];
 
@@ -66,7 +66,9 @@ const image = fc.record({
     .tuple(fc.constant(1), fc.integer({ min: 20, max: 99 }), fc.nat(30))
     .map((parts) => parts.join(".")),
   release: fc.integer({ min: 1, max: 99_999 }),
-  gigabytes: fc.integer({ min: 1, max: 64 }),
+  // The embedded node has no more room than the machine.
+  gigabytes: fc.integer({ min: 1, max: 4 }),
+  via: fc.constantFrom("ssh", "api"),
   content: fc.uint8Array({ minLength: 1, maxLength: 4096 }),
 });
 
@@ -79,12 +81,12 @@ async function generated(count: number): Promise<Upload[]> {
   });
   const [sample = []] = fc.sample(images, { numRuns: 1, seed: SEED });
   return await Promise.all(
-    sample.map(async ({ alma, arch, kubernetes, release, gigabytes, content }): Promise<Upload> => {
+    sample.map(async ({ alma, arch, kubernetes, release, gigabytes, via, content }): Promise<Upload> => {
       const version = `alma${alma}-k3-node-${arch}-v${kubernetes}-v${release}`;
       const file = join(dir, `${version}.qcow2`);
       await createSparseQcow2(file, gigabytes * GIB);
       appendFileSync(file, content);
-      return { file, version, k3sVersion: `v${kubernetes}+k3s1`, diskBytes: gigabytes * GIB };
+      return { file, version, via, k3sVersion: `v${kubernetes}+k3s1`, diskBytes: gigabytes * GIB };
     }),
   );
 }
@@ -119,7 +121,7 @@ async function command(request: Upload): Promise<Uploaded> {
   const { apiUrl, caFile, ...at } = sandbox.endpoints;
   const { stdout } = await run(
     process.execPath,
-    ["--import", "tsx", "tasks/upload-image.ts", request.file, request.version],
+    ["--import", "tsx", "tasks/upload-image.ts", "--via", request.via, request.file, request.version],
     {
       cwd: ROOT,
       env: childEnv({

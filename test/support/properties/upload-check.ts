@@ -13,6 +13,8 @@ export interface Upload {
   /** The version string that the script is given. */
   readonly version: string;
   readonly k3sVersion: string;
+  /** How the image comes onto the node. */
+  readonly via: "ssh" | "api";
   /** Bytes of the disk inside. */
   readonly diskBytes: number;
 }
