@@ -42,7 +42,7 @@ export function checkSteps(
 async function runCheck(check: Check, rules: CheckRules, control: CheckControl): Promise<CheckResult> {
   const { name, title, needs } = check;
   const started = performance.now();
-  const findings = (await look(check, control)).map((finding) => judge(finding, rules));
+  const findings = (await look(check, control)).map((finding) => mendable(name, judge(finding, rules)));
   const ms = Math.round(performance.now() - started);
   return { name, title, needs, state: worst(findings), ms, findings };
 }
@@ -66,6 +66,15 @@ function judge(finding: Finding, { strict, mayBeMissing }: CheckRules): Finding 
   const { state, missing } = finding;
   if (!strict || state !== "unavailable") return finding;
   return missing !== undefined && mayBeMissing.includes(missing) ? finding : { ...finding, state: "failed" };
+}
+
+/** Nothing fails without a word on what to do. */
+function mendable(name: string, finding: Finding): Finding {
+  if (finding.state !== "failed" || finding.fix.length > 0) return finding;
+  return {
+    ...finding,
+    fix: ["Mend what is named here, and check again:", `$ npm run preflight -- --only ${name}`],
+  };
 }
 
 function worst(findings: readonly Finding[]): CheckResult["state"] {

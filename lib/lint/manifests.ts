@@ -26,6 +26,8 @@ export interface SchemaProblem {
 }
 
 export interface SchemaCheckOptions extends LintOptions {
+  /** Manifests that define kinds of objects, and are not checked themselves. */
+  readonly definitions: readonly string[];
   /** Kubernetes' own description of its API (swagger.json), and the version it is of. */
   readonly description: string;
   readonly version: string;
@@ -59,11 +61,11 @@ const CRD = /^kind: CustomResourceDefinition\s*$/m;
  */
 export async function checkManifests(
   sets: readonly ManifestSet[],
-  { description, version, cacheDir, ...options }: SchemaCheckOptions,
+  { definitions: more, description, version, cacheDir, ...options }: SchemaCheckOptions,
 ): Promise<SchemaProblem[]> {
-  const definitions = [...new Set(sets.flatMap(({ text }) => documentsIn(text)))].filter((text) =>
-    CRD.test(text),
-  );
+  // Those that are rendered come last, and count.
+  const texts = [...more, ...sets.map(({ text }) => text)];
+  const definitions = [...new Set(texts.flatMap(documentsIn))].filter((text) => CRD.test(text));
   const folders = await Promise.all([
     kubernetesSchemas(description, cacheDir, version),
     definedSchemas(definitions, cacheDir),

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Check, CheckControl, Finding } from "../../lib/check/index.ts";
+import { type Check, type CheckControl, type Finding, Unavailable } from "../../lib/check/index.ts";
 import type { DeclaredObject, KustomizationRoot, ManifestSet, SchemaProblem } from "../../lib/lint/index.ts";
 import { Renderings } from "./renderings.ts";
 import { tool } from "./toolbox.ts";
@@ -79,11 +79,23 @@ async function schemaFindings(
     program,
     cwd: root,
     signal: control.signal,
+    definitions: await argoDefinitions(control),
     description: (await tool("kubernetes-api", control)).path,
     version: pins.kubernetes,
     cacheDir: join(new ToolCache().dir, "schemas"),
   });
   return findingsOf(problems, declared);
+}
+
+/** What Argo CD defines, whether or not its installation renders. */
+async function argoDefinitions(control: CheckControl): Promise<string[]> {
+  try {
+    return [await readFile((await tool("argocd-manifests", control)).path, "utf8")];
+  } catch (error) {
+    // Where it is not to be had, kustomize/bootstrap says so.
+    if (error instanceof Unavailable) return [];
+    throw error;
+  }
 }
 
 function findingsOf(problems: readonly SchemaProblem[], declared: readonly DeclaredObject[]): Finding[] {
