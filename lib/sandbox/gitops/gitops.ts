@@ -60,6 +60,8 @@ export class GitOps {
 
   async #look(): Promise<void> {
     const wanted = await this.#installed();
+    // An API server that does not answer now says nothing of what is wanted.
+    if (wanted === undefined) return;
     if (!wanted) {
       if (this.#started) await this.#stopAll();
       return;
@@ -93,9 +95,14 @@ export class GitOps {
     this.#say("Argo CD's controllers were ended: they are no longer in the cluster");
   }
 
-  async #installed(): Promise<boolean> {
-    const found = await this.#access.client.get<{ spec: { replicas?: number } }>(CONTROLLER);
-    return found !== undefined && found.spec.replicas !== 0;
+  /** Whether the cluster has the workload; undefined when that cannot be found out. */
+  async #installed(): Promise<boolean | undefined> {
+    try {
+      const found = await this.#access.client.get<{ spec: { replicas?: number } }>(CONTROLLER);
+      return found !== undefined && found.spec.replicas !== 0;
+    } catch {
+      return undefined;
+    }
   }
 
   /** argocd-server makes it when it starts, and no part of Argo CD works without it; here that server is simulated. */
