@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { childEnv, run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
@@ -19,7 +19,7 @@ const CountSchema = v.object({ lines: v.object({ total: v.number(), covered: v.n
 const SummarySchema = v.record(v.string(), CountSchema);
 
 /** A working copy in which commands were run as a person runs them (working-copy.ts): its files are these files. */
-const COPY = /^file:\/\/.*\/homelab-copy-\w+\/homelab\//;
+const COPY = /"(file:\/\/)?\/[^"]*\/homelab-copy-\w+\/homelab\//g;
 
 /**
  * Make the report: coverage/index.html, and what is returned.
@@ -53,23 +53,15 @@ export async function reportCoverage(raw: string): Promise<string> {
 
 /** Leave in a process's notes what is about lib/ and tasks/, wherever it ran; without any, they go. */
 function keepOurs(file: string): void {
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), NotesSchema), readFileSync(file, "utf8"));
-  const ours = (url: string): string | undefined => {
-    const home = url.replace(COPY, pathToFileURL(`${ROOT}/`).href);
-    if (!home.startsWith("file://")) return undefined;
-    const path = fileURLToPath(home.replace(/[?#].*$/, ""));
-    return ["lib", "tasks"].some((folder) => path.startsWith(join(ROOT, folder, "/"))) ? home : undefined;
-  };
+  const text = readFileSync(file, "utf8").replace(COPY, `"$1${ROOT}/`);
+  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), NotesSchema), text);
+  const isOurs = (url: string): boolean =>
+    url.startsWith("file://") &&
+    ["lib", "tasks"].some((folder) => fileURLToPath(url).startsWith(join(ROOT, folder, "/")));
   // Some were killed while they wrote.
   const notes = parsed.success ? parsed.output : { result: [], "source-map-cache": {} };
-  const result = notes.result.flatMap((each) => {
-    const url = ours(each.url);
-    return url === undefined ? [] : [{ ...each, url }];
-  });
-  const maps = Object.entries(notes["source-map-cache"]).flatMap(([url, map]) => {
-    const home = ours(url);
-    return home === undefined ? [] : [[home, map] as const];
-  });
+  const result = notes.result.filter(({ url }) => isOurs(url));
+  const maps = Object.entries(notes["source-map-cache"]).filter(([url]) => isOurs(url));
   if (result.length === 0) rmSync(file);
   else writeFileSync(file, JSON.stringify({ result, "source-map-cache": Object.fromEntries(maps) }));
 }
