@@ -192,6 +192,17 @@ variable "build_nameserver" {
   }
 }
 
+variable "build_run" {
+  type        = string
+  description = "Which run of the task builds it; its VM is marked so until it is a template"
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([0-9a-f]{8})?$", var.build_run))
+    error_message = "The build_run must be empty or eight hexadecimal digits."
+  }
+}
+
 variable "build_password" {
   type        = string
   description = "Password of root during the build; made anew for each build, and gone from the finished image"
@@ -269,8 +280,9 @@ variable "verbose" {
 
 # The builder's packer.pkr.hcl sets three more: image_dir (this image's folder), source (what is built) and builder (its name).
 locals {
-  image_name        = var.image_version
-  image_tags        = ["alma9", "homelab", "k3s", var.arch]
+  image_name = var.image_version
+  # Which build it is, as long as it is one: the task takes the last tag away again.
+  image_tags        = concat(["alma9", "homelab", "k3s", var.arch], var.build_run == "" ? [] : ["run-${var.build_run}"])
   image_description = "Golden image ${var.image_version}: AlmaLinux 9 with k3s ${var.k3s_version}, made by homelab."
 }
 

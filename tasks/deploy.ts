@@ -13,11 +13,10 @@ import {
   shellFrom,
 } from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
-import { defineCommand, main, type Step } from "../lib/task/index.ts";
+import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
 import { type ArgoRequest, argoRequest, argoSteps, repositorySteps } from "./argo.ts";
-import { alone } from "./environment-lock.ts";
 import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";

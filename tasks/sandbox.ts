@@ -15,7 +15,7 @@ const command = defineCommand({
       type: "string",
       value: "FILE",
       about:
-        "let calls, tasks, commands and connections fail by the rules in FILE (JSON or YAML, see docs/sandbox-faults.md); works on a sandbox that runs, too; none ends them",
+        "let calls, tasks and commands fail by the rules in FILE (docs/sandbox-faults.md), also on a sandbox that runs; none ends them",
     },
   },
   ownSandbox: true,

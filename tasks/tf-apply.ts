@@ -1,6 +1,6 @@
 import { InterruptedError, TaskError, UsageError } from "../lib/errors.ts";
 import { answering } from "../lib/ping.ts";
-import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
+import { alone, defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
 import {
   addressesToClaim,
   describePlan,
@@ -20,7 +20,6 @@ import {
   type Tofu,
   type TofuSession,
 } from "../lib/tofu/index.ts";
-import { alone } from "./environment-lock.ts";
 import {
   ENVIRONMENT_REQUIRES,
   ENVIRONMENT_USES,

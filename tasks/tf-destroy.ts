@@ -1,5 +1,5 @@
 import { TaskError, UsageError } from "../lib/errors.ts";
-import { defineCommand, main, type Step } from "../lib/task/index.ts";
+import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
 import {
   describePlan,
   describeProgress,
@@ -7,7 +7,6 @@ import {
   type TofuSession,
   titleOf,
 } from "../lib/tofu/index.ts";
-import { alone } from "./environment-lock.ts";
 import {
   ENVIRONMENT_REQUIRES,
   ENVIRONMENT_USES,

@@ -8,14 +8,20 @@ function pathOf({ node, vmid }: VmPlace): string {
   return `/nodes/${encodeURIComponent(node)}/qemu/${vmid}`;
 }
 
-/** Set a VM's or a template's notes (Markdown). */
-export async function writeNotes(
+/** Set a template's notes (Markdown), and take away the tag of the run that has built it. */
+export async function finishTemplate(
   api: ProxmoxApi,
-  vm: VmPlace,
+  vm: VmPlace & Pick<VmSummary, "tags">,
   notes: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  await api.change("PUT", `${pathOf(vm)}/config`, { description: notes }, signal);
+  const tags = vm.tags.filter((tag) => runOfTag(tag) === undefined).join(";");
+  await api.change("PUT", `${pathOf(vm)}/config`, { description: notes, tags }, signal);
+}
+
+/** The run that a tag names, as a build's VM has one: its eight digits. */
+export function runOfTag(tag: string): string | undefined {
+  return /^run-([0-9a-f]{8})$/.exec(tag)?.[1];
 }
 
 /** Remove a VM or a template with its disks; one that runs is switched off. */

@@ -3,7 +3,7 @@ export { type ApiAccess, ProxmoxApi } from "./api/client.ts";
 export { ApiFailure } from "./api/failures.ts";
 export { shownCertificate, type TlsTrust } from "./api/tls.ts";
 export { type CatalogueEntry, catalogueOf, imageCatalogue } from "./catalogue.ts";
-export { isoVolume, removeVm, writeNotes } from "./changes.ts";
+export { finishTemplate, isoVolume, removeVm } from "./changes.ts";
 export { apiFrom, shellFrom, trustedPem } from "./connect.ts";
 export {
   type ImageMetadata,
@@ -20,6 +20,7 @@ export {
   type VmSummary,
   version,
 } from "./inventory.ts";
+export { type Leftover, leftoversByApi, leftoversBySsh } from "./leftovers.ts";
 export { places } from "./places.ts";
 export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
 export {

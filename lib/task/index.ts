@@ -1,4 +1,5 @@
 export { formatDuration } from "../duration.ts";
+export { alone } from "./alone.ts";
 export { type Command, defineCommand, type TaskContext } from "./command.ts";
 export { main, ROOT } from "./main.ts";
 export { sandboxSettings } from "./sandbox-settings.ts";

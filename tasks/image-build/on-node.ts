@@ -5,6 +5,7 @@ import { addressTowards, doubtsAbout } from "../../lib/packer/index.ts";
 import {
   apiFrom,
   findTemplate,
+  finishTemplate,
   type ImageMetadata,
   imageMetadata,
   isoVolume,
@@ -14,7 +15,6 @@ import {
   renderMetadata,
   renderNotes,
   trustedPem,
-  writeNotes,
 } from "../../lib/proxmox/index.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
 import { type Build, type Builder, IMAGE_DIRECTORY, packerSteps } from "./packer.ts";
@@ -101,7 +101,7 @@ export function proxmoxSteps(
           builtAt,
           vmid: template.vmid,
         });
-        await writeNotes(api, template, renderNotes(metadata), signal);
+        await finishTemplate(api, template, renderNotes(metadata), signal);
         await api.close();
         note(renderMetadata(metadata).trimEnd());
         done(metadata);

@@ -8,6 +8,7 @@ import type { Architecture } from "../../lib/image-name.ts";
 import { type Iso, obtainIso, resolveIso } from "../../lib/iso/index.ts";
 import { checkK3sRelease } from "../../lib/k3s/index.ts";
 import { buildPhases, type RunningBuild, startBuild } from "../../lib/packer/index.ts";
+import { runMark } from "../../lib/run-mark.ts";
 import { registerSecret } from "../../lib/secrets.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
 import { trustBundle } from "../../lib/trust.ts";
@@ -133,6 +134,9 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
         async run(control) {
           if (running === undefined) {
             await mkdir(logs, { recursive: true, mode: 0o700 });
+            const passwordFile = join(logs, "build-password");
+            // Whoever wants to look into a build that failed has to get in.
+            if (build.keepOnError) await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
             const trusted = await builder.trusted?.();
             const trustFile = join(logs, "trusted.pem");
             if (trusted !== undefined)
@@ -148,12 +152,14 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
                   alma_iso_url: there === undefined ? file : iso.source,
                   alma_iso_checksum: `sha256:${iso.sha256}`,
                   build_password: password,
+                  build_run: runMark().id,
                   goss_binary: tools.goss,
                   log_directory: logs,
                   verbose: build.log !== undefined,
                 },
                 keepOnError: build.keepOnError,
                 partial: builder.partial,
+                passwordFile,
                 ...(trusted === undefined ? {} : { trustFile }),
                 cacheDir: join(tools.cacheDir, "packer"),
                 signal: control.signal,

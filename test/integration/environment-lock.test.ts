@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { TaskError } from "../../lib/errors.ts";
-import { alone } from "../../tasks/environment-lock.ts";
+import { alone } from "../../lib/task/index.ts";
 
 /** Two tasks that change one environment do not interleave. */
 
@@ -51,7 +51,7 @@ test("what a failed task held is free, and so is what a killed one has left", as
     /broken/,
   );
   const code = `
-    import { alone } from ${JSON.stringify(new URL("../../tasks/environment-lock.ts", import.meta.url).href)};
+    import { alone } from ${JSON.stringify(new URL("../../lib/task/index.ts", import.meta.url).href)};
     const running = ${JSON.stringify({ root, flags: { dryRun: false } })};
     await alone(running, "k3s-single", async () => {
       console.log("held");

@@ -2,7 +2,7 @@
 export { bytesAfter, type Content, readContent } from "./content.ts";
 export { keepMetadata } from "./metadata-file.ts";
 export { demandFirst, sameTemplate } from "./names.ts";
-export type { NodeLock } from "./node-lock.ts";
+export { LOCK_TAKEN, type NodeLock } from "./node-lock.ts";
 export { ApiWay } from "./over-api.ts";
 export { SshWay } from "./over-ssh.ts";
 export { previewPlan, printable, UPLOAD_FOLDER, uploadPath } from "./place.ts";

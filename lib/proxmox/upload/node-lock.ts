@@ -6,7 +6,7 @@ import type { NodeShell } from "../ssh.ts";
 import { UPLOAD_FOLDER } from "./place.ts";
 
 /** What flock ends with when somebody else has the lock: no code of ssh's or a shell's. */
-const TAKEN = 75;
+export const LOCK_TAKEN = 75;
 const HELD = "held";
 
 /** A lock that lasts as long as the connection: a killed task cannot leave it behind. */
@@ -26,7 +26,7 @@ export async function lockUpload(shell: NodeShell, name: string, signal: AbortSi
   const line = [
     "umask 077",
     quoteWords(["mkdir", "-p", UPLOAD_FOLDER]),
-    quoteWords(["flock", "-n", "-E", String(TAKEN), file, "sh", "-c", whileHeld]),
+    quoteWords(["flock", "-n", "-E", String(LOCK_TAKEN), file, "sh", "-c", whileHeld]),
   ].join(" && ");
   const ssh = await shell.command(["--", line]);
   // Not the task's signal: what is undone after an interruption is still done under the lock.
@@ -47,7 +47,7 @@ export async function lockUpload(shell: NodeShell, name: string, signal: AbortSi
     const taken = await Promise.race([saysHeld(child.stdout), child.then((result) => result)]);
     if (taken === HELD) return { release };
     signal.throwIfAborted();
-    if (taken.exitCode !== TAKEN) throw shell.failureOf(new CommandError(ssh.file, ssh.args, taken));
+    if (taken.exitCode !== LOCK_TAKEN) throw shell.failureOf(new CommandError(ssh.file, ssh.args, taken));
   } finally {
     signal.removeEventListener("abort", abort);
   }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { TaskError } from "../lib/errors.ts";
-import { tryLock } from "../lib/lock.ts";
-import type { Sandbox } from "../lib/sandbox/index.ts";
+import { TaskError } from "../errors.ts";
+import { tryLock } from "../lock.ts";
+import type { Sandbox } from "../sandbox/index.ts";
 
 /** The part of a running command that tells which environment is meant: that of the sandbox is another one. */
 interface Running {
