@@ -99,10 +99,7 @@ function conclude(
     const again = ["npm run preflight --", `--only ${failed.join(",")}`, ...(strict ? ["--strict"] : [])];
     throw new TaskError({
       what: `${failed.length} of ${results.length} checks failed: ${failed.join(", ")}`,
-      todo: [
-        "What each has found, and what to do about it, stands above; check them again with",
-        `$ ${again.join(" ")}`,
-      ],
+      todo: ["Each is explained above; check them again:", `$ ${again.join(" ")}`],
       data,
     });
   }

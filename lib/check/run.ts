@@ -86,10 +86,7 @@ function worst(findings: readonly Finding[]): CheckResult["state"] {
 
 /** What is not as it should be, in a few words. */
 function inShort({ findings }: CheckResult): string {
-  const missing = findings.flatMap(({ state, missing: name }) =>
-    state === "unavailable" && name !== undefined ? [name] : [],
-  );
-  if (missing.length > 0) return `no ${[...new Set(missing)].join(", ")}`;
+  if (findings.some(({ state }) => state === "unavailable")) return "not in full";
   const lines = findings
     .filter(({ state }) => state === "warning")
     .reduce((sum, { evidence }) => sum + evidence.split("\n").length, 0);

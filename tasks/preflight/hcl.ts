@@ -82,8 +82,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
 function packerCheck(root: string, { path, plugins: named }: PackerDirectory): Check {
   const [plugin = path.split("/").at(-1) ?? path] = named;
   return {
-    name: `packer-validate/${plugin}`,
-    title: `Packer's build with ${plugin} is valid`,
+    name: `packer/${plugin}`,
+    title: `Build with ${plugin} is valid`,
     needs: ["packer", ...named.map((name) => `packer-plugin-${name}`)],
     async run(control) {
       const { validatePacker } = await import("../../lib/packer/index.ts");
@@ -136,8 +136,8 @@ function knownPlugin(name: string): PackerPlugin {
 /** Validated on a private copy: the environment's own .terraform stays as it is. */
 function tofuCheck(root: string, name: string): Check {
   return {
-    name: `tofu-validate/${name}`,
-    title: `terraform/envs/${name} is valid`,
+    name: `tofu/${name}`,
+    title: "Environment is valid",
     needs: ["tofu", "provider-proxmox"],
     async run(control) {
       const { environmentDirectory, Tofu } = await import("../../lib/tofu/index.ts");

@@ -54,7 +54,7 @@ export function lintChecks({ root, files }: Tree): Check[] {
       needs: ["hadolint", "a Dockerfile"],
       async skip() {
         const { dockerfiles } = await import("../../lib/lint/index.ts");
-        return dockerfiles(files).length === 0 && "there is no Dockerfile";
+        return dockerfiles(files).length === 0 && "no Dockerfile";
       },
       async run(control) {
         const { dockerfiles, hadolint } = await import("../../lib/lint/index.ts");

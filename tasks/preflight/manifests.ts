@@ -13,10 +13,10 @@ export async function manifestChecks(tree: Tree): Promise<Check[]> {
   const renderings = new Renderings(tree.root);
   return [
     ...roots.map((kustomization): Check => {
-      const { name, path, charts } = kustomization;
+      const { name, charts } = kustomization;
       return {
         name: `kustomize/${name}`,
-        title: `${path} renders`,
+        title: "Kustomization renders",
         needs: [
           "kustomize",
           ...(charts.length > 0 ? ["helm"] : []),
@@ -29,7 +29,7 @@ export async function manifestChecks(tree: Tree): Promise<Check[]> {
     }),
     {
       name: "manifests",
-      title: "Manifests agree with their schemas",
+      title: "Manifests agree with schemas",
       needs: ["kubeconform", "kubernetes-api", "kustomize"],
       run: async (control) => await schemaFindings(tree, roots, renderings, control),
     },

@@ -13,7 +13,7 @@ export function nodeChecks(sources: readonly Source[]): Check[] {
   return [
     {
       name: "node/api",
-      title: "The Proxmox API knows the token",
+      title: "The API knows the token",
       needs,
       skip,
       run: async (control) =>
@@ -21,7 +21,7 @@ export function nodeChecks(sources: readonly Source[]): Check[] {
     },
     {
       name: "node/places",
-      title: "Node, storage and bridge exist",
+      title: "Node, storage, bridge exist",
       needs,
       skip,
       run: async (control) =>

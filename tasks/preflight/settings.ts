@@ -12,7 +12,7 @@ import { UsageError } from "../../lib/errors.ts";
 export function settingsCheck(sources: readonly Source[]): Check {
   return {
     name: "settings",
-    title: "Settings are there and well-formed",
+    title: "Settings are well-formed",
     needs: [],
     async run() {
       await loadSettings([], SETTING_NAMES, sources).catch((error: unknown) => {

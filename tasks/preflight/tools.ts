@@ -11,7 +11,7 @@ const SYSTEM = [
 export function toolsCheck(): Check {
   return {
     name: "tools",
-    title: "Tools are there, or can be got",
+    title: "Programs of the system exist",
     needs: SYSTEM.map(({ program }) => program),
     async run() {
       const { which } = await import("../../lib/which.ts");

@@ -63,9 +63,9 @@ after(() => {
 const TREE_CHECKS = [
   "packer-fmt",
   "tofu-fmt",
-  "packer-validate/proxmox",
-  "packer-validate/qemu",
-  "tofu-validate/k3s-single",
+  "packer/proxmox",
+  "packer/qemu",
+  "tofu/k3s-single",
   "kustomize/argo",
   "kustomize/bootstrap",
   "kustomize/phpipam",
@@ -115,7 +115,7 @@ describe("on the tree as it is, without Proxmox and without settings", () => {
       assert.deepEqual([check.state, check.reason], ["skipped", "needs PM_API_URL"]);
       assert.ok(check.needs.includes("PM_API_URL"));
     }
-    assert.equal(byName(resultOf(ended), "hadolint").reason, "there is no Dockerfile");
+    assert.equal(byName(resultOf(ended), "hadolint").reason, "no Dockerfile");
   });
 
   test("values that are left to fill in, and settings that are missing, are warnings with what to do", () => {
@@ -159,7 +159,7 @@ const BROKEN: readonly {
     fix: /^\$ \S*tofu fmt -recursive terraform\/$/m,
   },
   {
-    check: "packer-validate/qemu",
+    check: "packer/qemu",
     title: "a variable that Packer does not have",
     file: "packer/alma9-k3s-optimized/qemu/packer.pkr.hcl",
     change: (text) => text.replace("var.accelerator", "var.acelerator"),
@@ -167,7 +167,7 @@ const BROKEN: readonly {
     fix: /Mend the files in packer\/alma9-k3s-optimized\/qemu/,
   },
   {
-    check: "packer-validate/proxmox",
+    check: "packer/proxmox",
     title: "a local value that Packer does not have, plugin or not",
     file: "packer/alma9-k3s-optimized/packer.pkr.hcl",
     change: (text) => `${text}\nlocals {\n  broken = local.nowhere\n}\n`,
@@ -175,7 +175,7 @@ const BROKEN: readonly {
     fix: /Mend the files in packer\/alma9-k3s-optimized/,
   },
   {
-    check: "tofu-validate/k3s-single",
+    check: "tofu/k3s-single",
     title: "an argument that the module does not have",
     file: "terraform/envs/k3s-single/main.tf",
     change: (text) => text.replace(/^module "\w+" \{$/m, "$&\n  colour = 1\n"),
