@@ -19,9 +19,11 @@ export {
   shutDown,
   type VmSummary,
   version,
+  vmDetails,
 } from "./inventory.ts";
 export { type Leftover, leftoversByApi, leftoversBySsh } from "./leftovers.ts";
 export { places } from "./places.ts";
+export * from "./privileges/index.ts";
 export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
 export {
   cloudInitWords,
