@@ -4,9 +4,17 @@ import { InterruptedError, TaskError } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock.ts";
 import { createSparseQcow2 } from "../lib/proxmox/index.ts";
 import { demoDirectory, endSandbox, isRunning, type Sandbox, startSandbox } from "../lib/sandbox/index.ts";
-import { defineCommand, main, type Step, sandboxSettings, type TaskContext } from "../lib/task/index.ts";
+import {
+  defineCommand,
+  main,
+  type Step,
+  sameRun,
+  sandboxSettings,
+  type TaskContext,
+} from "../lib/task/index.ts";
 import { Deploy, nextSteps, settingsFrom } from "./deploy.ts";
-import { emptyStatus, statusLines, statusSteps } from "./status.ts";
+import { statusLines } from "./status/screen.ts";
+import { statusData, statusOf, statusSteps } from "./status.ts";
 
 /** Bytes of the demo's disk, as a guest would see them; a fresh qcow2 takes next to none of it. */
 const DISK_BYTES = 2 * 1024 ** 3;
@@ -61,7 +69,7 @@ async function walk(context: DemoContext, sandbox: Sandbox): Promise<void> {
   const image = join(dir, "image.qcow2");
   const settings = await settingsFrom([{ name: "the sandbox", values: sandboxSettings(sandbox) }]);
   const deploy = new Deploy({ settings, root, sandbox, image });
-  const status = emptyStatus();
+  const status = statusOf(settings);
   const lines: string[] = [];
   const makeImage: Step = {
     title: "Make an image: a valid, empty qcow2, for the sandbox boots no kernel",
@@ -73,7 +81,14 @@ async function walk(context: DemoContext, sandbox: Sandbox): Promise<void> {
       ...(await deploy.steps()),
       ...statusSteps(settings, deploy.cluster, status, dir),
     ]);
-    lines.push(...statusLines(status, true), "");
+    lines.push(
+      ...statusLines(status, {
+        simulated: true,
+        width: process.stdout.columns,
+        sameRun: (todo) => sameRun(todo, { sandbox: true, env: undefined }),
+      }),
+      "",
+    );
     if (flags.keep) lines.push(...nextSteps(await deploy.result(), true), "", ...KEPT);
     else lines.push(...OVER);
   } finally {
@@ -81,7 +96,7 @@ async function walk(context: DemoContext, sandbox: Sandbox): Promise<void> {
   }
   if (flags.keep) await sandbox.keep();
   else await context.steps([cleanUp(dir, async () => await sandbox.stop())]);
-  context.result(lines.join("\n"), { status, kept: flags.keep });
+  context.result(lines.join("\n"), { status: statusData(status), kept: flags.keep });
 }
 
 const command = defineCommand({

@@ -50,7 +50,7 @@ export async function listVms(api: ProxmoxApi, signal?: AbortSignal): Promise<Vm
 }
 
 /** A VM's configuration and what follows from it. */
-async function vmDetails(api: ProxmoxApi, vm: VmSummary, signal?: AbortSignal): Promise<VmDetails> {
+export async function vmDetails(api: ProxmoxApi, vm: VmSummary, signal?: AbortSignal): Promise<VmDetails> {
   const path = `/nodes/${encodeURIComponent(vm.node)}/qemu/${vm.vmid}/config`;
   const config = await api.get(path, configAnswer, {}, signal);
   const of = (form: RegExp): [string, string][] => Object.entries(config).filter(([key]) => form.test(key));

@@ -1,6 +1,7 @@
 import { styleText } from "node:util";
 import { messageOf, TaskError } from "../errors.ts";
 import { redact } from "../secrets.ts";
+import type { CommonFlags } from "./flags.ts";
 
 /** How a failure is shown. */
 export interface FailureStyle {
@@ -22,26 +23,34 @@ export function formatFailure(error: unknown, { color, verbose }: FailureStyle):
   return redact(lines.join("\n"));
 }
 
-/**
- * The same failure with commands that are about the same node and environment as this run.
- * @param flags of this run: "--sandbox", "--env NAME"
- */
-export function forSameRun(error: unknown, flags: readonly string[]): unknown {
-  if (!(error instanceof TaskError) || flags.length === 0) return error;
-  return error.withTodo(
-    error.todo.map((line) =>
-      line
-        .split("\n")
-        .map((each) => withFlags(each, flags))
-        .join("\n"),
-    ),
+/** What makes a run be about one node and environment. */
+export type RunFlags = Pick<CommonFlags, "sandbox" | "env">;
+
+/** The same failure with commands that are about the same node and environment as this run. */
+export function forSameRun(error: unknown, flags: RunFlags): unknown {
+  if (!(error instanceof TaskError)) return error;
+  return error.withTodo(sameRun(error.todo, flags));
+}
+
+/** Commands and sentences, the commands about the same node and environment as this run. */
+export function sameRun(lines: readonly string[], { sandbox, env }: RunFlags): string[] {
+  const flags = [...(sandbox ? ["--sandbox"] : []), ...(env === undefined ? [] : [`--env ${env}`])];
+  return lines.map((line) =>
+    line
+      .split("\n")
+      .map((each) => withFlags(each, flags))
+      .join("\n"),
   );
 }
 
+/** Commands that are about this machine, or have a node of their own. */
+const ANY_NODE = new Set(["setup", "sandbox", "demo"]);
+
 function withFlags(line: string, flags: readonly string[]): string {
-  const [, command, given = ""] = /^(\s*\$ npm run [a-z0-9-]+)(?: -- (.*))?$/.exec(line) ?? [];
-  if (command === undefined) return line;
+  const [, command, name = "", given = ""] = /^(\s*\$ npm run ([a-z0-9-]+))(?: -- (.*))?$/.exec(line) ?? [];
+  if (command === undefined || ANY_NODE.has(name)) return line;
   const missing = flags.filter((flag) => !given.includes(flag.split(" ")[0] ?? flag));
+  if (given === "" && missing.length === 0) return line;
   return [command, "--", ...missing, given].filter((word) => word !== "").join(" ");
 }
 

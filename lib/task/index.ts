@@ -1,6 +1,7 @@
 export { formatDuration } from "../duration.ts";
 export { alone } from "./alone.ts";
 export { type Command, defineCommand, type TaskContext } from "./command.ts";
+export { sameRun } from "./failure.ts";
 export { main, ROOT } from "./main.ts";
 export { sandboxSettings } from "./sandbox-settings.ts";
 export type { Reporter, Step, StepControl, StepEvent } from "./step.ts";

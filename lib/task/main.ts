@@ -6,7 +6,7 @@ import type { SettingName } from "../config/index.ts";
 import { InterruptedError, TaskError } from "../errors.ts";
 import type { Command } from "./command.ts";
 import { eventLine } from "./event-line.ts";
-import { failureEvent, formatFailure } from "./failure.ts";
+import { failureEvent, formatFailure, forSameRun, type RunFlags } from "./failure.ts";
 import type { FlagSpecs } from "./flags.ts";
 import { parseFlags } from "./flags.ts";
 import { helpOf, usageOf } from "./help.ts";
@@ -52,6 +52,7 @@ export async function main<
   const print = (text: string): void => {
     process.stdout.write(`${text}\n`);
   };
+  let same: RunFlags = { sandbox: false, env: undefined };
   try {
     const { flags, args } = parseFlags(
       argv,
@@ -59,6 +60,7 @@ export async function main<
       (command.positionals ?? []).map((each) => each.name),
       usageOf(command),
     );
+    same = flags;
     if (flags.help) {
       print(helpOf(command).trimEnd());
       return;
@@ -67,7 +69,7 @@ export async function main<
     const { execute } = await import("./execute.ts");
     await execute(command, { flags, args, root: ROOT, signal: interrupt.signal, print });
   } catch (error) {
-    const failure = interrupt.signal.aborted ? interruptedBy(error) : error;
+    const failure = forSameRun(interrupt.signal.aborted ? interruptedBy(error) : error, same);
     const style = { color: process.stderr.hasColors?.() ?? false, verbose: argv.includes("--verbose") };
     process.stderr.write(`\n${formatFailure(failure, style)}\n`);
     if (json) print(eventLine({ event: "result", ...failureEvent(failure) }));

@@ -82,7 +82,7 @@ describe("demo", () => {
     assert.equal(again.exitCode, 1);
     assert.match(again.stderr, /A demo that was kept is still running[\s\S]*\$ npm run demo -- --end/);
     const status = await copy.task("status", ["--sandbox"]);
-    assert.match(status.stdout, /^Nodes +k3s-s1 Ready/m);
+    assert.match(status.stdout, /^Cluster +k3s-s1 {2}Ready/m);
     const ended = await copy.task("demo", ["--end"]);
     assert.equal(ended.exitCode, 0, ended.stderr);
     assert.equal(isRunning(dir), false);

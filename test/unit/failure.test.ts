@@ -79,22 +79,30 @@ test("commands that an error advises are about the same node and environment as 
       "Do this:",
       "$ npm run kubeconfig",
       "$ npm run tf-apply -- --env k3s-single",
+      "  $ npm run deploy -- --image FILE.qcow2\nor",
+      "$ npm run setup -- --for gitops",
       "$ kubectl get nodes",
     ],
   });
-  const advised = forSameRun(error, ["--sandbox", "--env k3s-ha"]);
+  const advised = forSameRun(error, { sandbox: true, env: "k3s-ha" });
   assert.ok(advised instanceof TaskError);
   assert.deepEqual(advised.todo, [
     "Do this:",
     "$ npm run kubeconfig -- --sandbox --env k3s-ha",
     "$ npm run tf-apply -- --sandbox --env k3s-single",
+    "  $ npm run deploy -- --sandbox --env k3s-ha --image FILE.qcow2\nor",
+    "$ npm run setup -- --for gitops",
     "$ kubectl get nodes",
   ]);
-  assert.equal(forSameRun(error, []), error);
+  const same = forSameRun(error, { sandbox: false, env: undefined });
+  assert.ok(same instanceof TaskError);
+  assert.deepEqual(same.todo, error.todo);
 });
 
 test("machines get the fields that a failure brings along, whatever is added to it later", () => {
-  const error = new TaskError({ what: "2 of 9 checks failed", data: { checks: [1, 2] } }).withLeft(["a file"]);
+  const error = new TaskError({ what: "2 of 9 checks failed", data: { checks: [1, 2] } }).withLeft([
+    "a file",
+  ]);
   assert.deepEqual(failureEvent(error), {
     checks: [1, 2],
     ok: false,
