@@ -5,6 +5,9 @@ import { beginToolLog } from "./tool-log.ts";
 /** How long an interrupted program may take: a clone under way ends on the node anyway, and has to get into tofu's state. */
 const GRACE_MS = 15 * 60_000;
 
+/** How long its output may go on once it has ended. */
+const REST_MS = 2_000;
+
 interface GentleOptions {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
@@ -27,6 +30,14 @@ export async function runGently(
   const log = beginToolLog(program, args);
   const child = start(program, args, { cwd, env: { ...env, ...log?.env } });
   child.stdin.end();
+  // What it leaves running on purpose (the VM of a build that is kept) holds its output open: nobody waits for that.
+  let rest: NodeJS.Timeout | undefined;
+  child.child?.once("exit", () => {
+    rest = setTimeout(() => {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    }, REST_MS);
+  });
   const lines = onLine && createInterface({ input: child.stdout }).on("line", onLine);
   const said: string[] = [];
   const logged =
@@ -49,6 +60,7 @@ export async function runGently(
   } finally {
     signal?.removeEventListener("abort", interrupt);
     clearTimeout(killer);
+    clearTimeout(rest);
     lines?.close();
     logged?.close();
   }

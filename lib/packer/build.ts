@@ -3,6 +3,7 @@ import { runGently } from "../gentle.ts";
 import { childEnv } from "../process.ts";
 import { redact } from "../secrets.ts";
 import { type PackerEvent, parsePackerLine } from "./events.ts";
+import { KeptVm } from "./kept-vm.ts";
 import { BuildProgress, type Phase } from "./phases.ts";
 
 /** What Packer is to build, and with what. */
@@ -19,6 +20,8 @@ export interface PackerBuild {
   readonly keepOnError: boolean;
   /** Where a partial build lies then, as the end of a sentence: "in FOLDER". */
   readonly partial: string;
+  /** Where the password of the build VM stands, for whoever looks into it. */
+  readonly passwordFile?: string;
   /** Bundle of trusted authorities, for the node's API. */
   readonly trustFile?: string;
   /** Where ISOs and temporary files of Packer go. */
@@ -67,6 +70,7 @@ export function startBuild(build: PackerBuild, phases: readonly Phase[]): Runnin
 
 async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<ReadonlyMap<string, string>> {
   const { program, directory, keepOnError, partial, signal, log } = build;
+  const kept = new KeptVm();
   const artifacts = new Map<string, string>();
   const errors: string[] = [];
   const recent: string[] = [];
@@ -74,7 +78,10 @@ async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<Re
     const event = parsePackerLine(line);
     if (event === undefined) return;
     if (event.kind === "artifact") artifacts.set(event.key, event.value);
-    else remember(event, { errors, recent, log });
+    else {
+      remember(event, { errors, recent, log });
+      kept.hear(event.text);
+    }
     progress.feed(event);
   };
   const args = ["build", "-machine-readable", `-on-error=${keepOnError ? "abort" : "cleanup"}`, "."];
@@ -93,9 +100,9 @@ async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<Re
       "See everything that Packer and the scripts said: run it again with --verbose",
       ...(keepOnError ? [] : ["Keep what is built so far and look into it: --on-error=keep"]),
     ],
-    left: [
-      keepOnError ? `The partial build is kept ${partial}` : "Packer has removed the build VM and its files",
-    ],
+    left: keepOnError
+      ? [`The partial build is kept ${partial}`, ...kept.ways(build)]
+      : ["Packer has removed the build VM and its files"],
   });
 }
 
@@ -108,6 +115,8 @@ interface Memory {
 function remember(event: Exclude<PackerEvent, { kind: "artifact" }>, { errors, recent, log }: Memory): void {
   const text = redact(event.text);
   for (const line of text.split("\n")) log?.(line);
+  // A build that is kept says so of every step, which hides why it failed.
+  if (text.startsWith("aborted: skipping cleanup of step")) return;
   // Packer repeats its errors at the end, under a heading that says nothing.
   if (event.kind === "error") {
     const news = text.trim();

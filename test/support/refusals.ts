@@ -64,15 +64,19 @@ export function commandsIn(text: string): string[] {
   return text.split("\n").flatMap((line) => /^\s*\$ (.*)$/.exec(line)?.[1] ?? []);
 }
 
-/**
- * Paste a command into a shell, as a person does.
- * @param folders in front of PATH
- */
+interface PasteOptions {
+  /** In front of PATH. */
+  readonly folders?: readonly string[];
+  readonly cwd?: string;
+  readonly shell?: string;
+}
+
+/** Paste a command into a shell, as a person does. */
 export function paste(
   command: string,
-  { folders = [], cwd }: { readonly folders?: readonly string[]; readonly cwd?: string } = {},
+  { folders = [], cwd, shell = "/bin/sh" }: PasteOptions = {},
 ): { readonly exit: number | null; readonly stdout: string; readonly stderr: string } {
-  const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", command], {
+  const { status, stdout, stderr } = spawnSync(shell, ["-c", command], {
     encoding: "utf8",
     env: childEnv({ PATH: [...folders, process.env.PATH].join(":"), SSH_AUTH_SOCK: undefined }),
     timeout: 60_000,
