@@ -101,6 +101,7 @@ export async function saveToDotenv(file: string, values: Values): Promise<void> 
     throw new UsageError({
       what: `${file} cannot be written`,
       why: messageOf(error),
+      todo: ["See whose it is, and write the lines into it yourself:", `$ ls -l ${file}`],
       left: [`${file} is as it was`],
       cause: error,
     });

@@ -107,6 +107,11 @@ async function readIfThere(file: string): Promise<string | undefined> {
     return await readFile(file, "utf8");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new UsageError({ what: `${file} cannot be read`, why: (error as Error).message, cause: error });
+    throw new UsageError({
+      what: `${file} cannot be read`,
+      why: (error as Error).message,
+      todo: ["See whose it is, and who may read it:", `$ ls -l ${file}`],
+      cause: error,
+    });
   }
 }

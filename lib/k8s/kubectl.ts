@@ -56,6 +56,7 @@ export class Kubectl {
     throw new TaskError({
       what: `kubectl get ${args.join(" ")}: the answer has another form than expected`,
       why: parsed.issues.map((issue) => `${v.getDotPath(issue) ?? "it"}: ${issue.message}`).join("\n"),
+      todo: ["See what the cluster answers:", `$ ${this.shown("get", ...args, "-o", "json")}`],
     });
   }
 

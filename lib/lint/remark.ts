@@ -47,6 +47,7 @@ export async function lint(
   throw new TaskError({
     what: `${program} ended with exit code ${result.exitCode ?? "none (signal)"}`,
     why: result.stderr.trim() || result.stdout.trim() || "it gave no reason",
+    todo: ["See whether it runs at all:", `$ ${program} --version`],
   });
 }
 
@@ -64,5 +65,6 @@ export function parseReport<const Schema extends v.GenericSchema>(
   throw new TaskError({
     what: `${program} printed something else than its report`,
     why: (stderr.trim() || stdout.trim()).slice(0, 2000) || "it printed nothing",
+    todo: ["See which version it is:", `$ ${program} --version`],
   });
 }

@@ -102,6 +102,7 @@ function readDefinition(document: string): v.InferOutput<typeof crdSchema> {
     throw new TaskError({
       what: `The CustomResourceDefinition ${name} cannot be understood`,
       why: messageOf(error),
+      todo: ["Get the manifests that hold it anew:", "$ npm run setup"],
       cause: error,
     });
   }

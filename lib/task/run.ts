@@ -191,5 +191,10 @@ function failure(step: Step, error: unknown, signal: AbortSignal): TaskError {
   }
   if (error instanceof TaskError) return error.withLeft(leaves);
   if (signal.aborted) return new InterruptedError({ why: `during "${step.title}"`, left: leaves });
-  return new TaskError({ what: `"${step.title}" failed`, why: messageOf(error), cause: error });
+  return new TaskError({
+    what: `"${step.title}" failed`,
+    why: messageOf(error),
+    todo: ["If that does not explain itself, run it again with --verbose"],
+    cause: error,
+  });
 }

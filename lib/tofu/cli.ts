@@ -10,7 +10,7 @@ import { copyEnvironment } from "./copy-environment.ts";
 import { type Diagnostic, DiagnosticSchema, explain, tofuFailure } from "./diagnostics.ts";
 import { encryptionConfig } from "./encryption.ts";
 import { parseEvent, type TofuEvent } from "./events.ts";
-import { type Plan, parsePlan } from "./plan.ts";
+import { OTHER_TOFU, type Plan, parsePlan } from "./plan.ts";
 import { Scratch } from "./scratch.ts";
 import { type ManagedVm, vmsInState } from "./state.ts";
 
@@ -243,6 +243,7 @@ function parseJson(text: string): unknown {
     throw new TaskError({
       what: "tofu printed something other than JSON",
       why: messageOf(error),
+      todo: OTHER_TOFU,
       cause: error,
     });
   }

@@ -52,6 +52,12 @@ export interface Plan {
   readonly outputs: readonly string[];
 }
 
+/** What to do when tofu speaks another language than the one we know. */
+export const OTHER_TOFU = [
+  "See which version it is; npm run setup gets the one that is pinned:",
+  "$ tofu version",
+];
+
 const VM_TYPE = "proxmox_virtual_environment_vm";
 
 /**
@@ -64,6 +70,7 @@ export function parsePlan(text: string): Plan {
     throw new TaskError({
       what: "The plan that tofu printed could not be read",
       why: parsed.issues.map((issue) => `${v.getDotPath(issue) ?? "plan"}: ${issue.message}`).join("; "),
+      todo: OTHER_TOFU,
     });
   }
   const { resource_changes, output_changes, prior_state } = parsed.output;

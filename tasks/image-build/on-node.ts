@@ -93,7 +93,13 @@ export function proxmoxSteps(
       async run({ signal, note }) {
         const template = await findTemplate(api, name, signal);
         if (template === undefined)
-          throw new TaskError({ what: `There is no template ${name} after the build` });
+          throw new TaskError({
+            what: `There is no template ${name} after the build`,
+            todo: [
+              "See in the node's task log what became of it, then build it again:",
+              "$ npm run build-image",
+            ],
+          });
         const builtAt = new Date();
         const metadata = imageMetadata({
           name,

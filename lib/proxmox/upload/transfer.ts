@@ -198,7 +198,12 @@ async function* chunksOf(handle: FileHandle, extents: readonly Extent[]): AsyncG
   for (const { offset, length } of extents) {
     for (let at = 0; at < length; ) {
       const { bytesRead } = await handle.read(buffer, 0, Math.min(CHUNK_BYTES, length - at), offset + at);
-      if (bytesRead === 0) throw new TaskError({ what: "The image became shorter while it was sent" });
+      if (bytesRead === 0) {
+        throw new TaskError({
+          what: "The image became shorter while it was sent",
+          todo: ["Let whatever writes it end, then run this again"],
+        });
+      }
       yield buffer.subarray(0, bytesRead);
       [buffer, other] = [other, buffer];
       at += bytesRead;

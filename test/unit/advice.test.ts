@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ROOT } from "../../lib/task/index.ts";
+import { readModules } from "../support/architecture.ts";
+
+/** Every failure that a person can meet says what to do now. */
+
+/** Those that need no advice, or get it where they are caught; each by its file and the beginning of its `what`. */
+const WITHOUT: Readonly<Record<string, string>> = {
+  'tasks/tf-apply.ts "Not applied: the answer was no"': "the person has decided",
+  'tasks/tf-destroy.ts "Not destroyed: what was typed is not the environment\'s name"':
+    "the person has decided",
+  "tasks/upload-image.ts failed": "whoever catches it adds the way by hand",
+  "lib/vm/boot.ts `SSH to ${user}@${address} does not answer`": "whoever catches it adds where the logs are",
+  "lib/check/run.ts title": "its findings are told in its place",
+};
+
+interface Thrown {
+  /** "FILE WHAT" */
+  readonly name: string;
+  readonly advises: boolean;
+}
+
+/** The failures that a module makes, read from its text. */
+function failuresIn(file: string, text: string): Thrown[] {
+  return [...text.matchAll(/\bnew (?:TaskError|UsageError)\((?=\{)/g)].map((match) => {
+    const body = balanced(text, match.index + match[0].length);
+    const [, what = ""] = /\bwhat: ("[^"\n]*"|`[^`]*`|[^,}\n]+)/.exec(body) ?? [];
+    return { name: `${file} ${what.trim()}`, advises: /\btodo\b/.test(body) };
+  });
+}
+
+/** What stands between a brace and the one that closes it. */
+function balanced(text: string, start: number): string {
+  let depth = 0;
+  for (let at = start; at < text.length; at += 1) {
+    if (text[at] === "{") depth += 1;
+    if (text[at] === "}" && --depth === 0) return text.slice(start, at + 1);
+  }
+  return text.slice(start);
+}
+
+test("Makefile Target Failures · Provide clear error messages with resolution steps", () => {
+  const modules = [...readModules(ROOT, ["lib", "tasks"])].filter(
+    // The sandbox's own errors are a node's: its words are those of the real one.
+    ([file]) => !file.startsWith("lib/sandbox/"),
+  );
+  const thrown = modules.flatMap(([file, text]) => failuresIn(file, text));
+  assert.ok(thrown.length > 100, `only ${thrown.length} were found`);
+  const without = thrown.filter(({ advises }) => !advises).map(({ name }) => name);
+  assert.deepEqual(without.sort(), Object.keys(WITHOUT).sort());
+});
+
+test("a failure without advice is found", () => {
+  const text =
+    'throw new TaskError({\n  what: name,\n  why: "it did",\n});\nnew UsageError({ what: "b", todo: [] })';
+  assert.deepEqual(failuresIn("lib/x.ts", text), [
+    { name: "lib/x.ts name", advises: false },
+    { name: 'lib/x.ts "b"', advises: true },
+  ]);
+});
