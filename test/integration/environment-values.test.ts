@@ -16,7 +16,14 @@ const own = join(environment, "terraform.tfvars");
 const shared = join(copy.root, "terraform", "globals.tfvars");
 const example = readFileSync(`${own}.example`, "utf8");
 /** With all that is only shown in it. */
-const all = example.replace(/^# ([a-z_]+ *= )/gm, "$1");
+const shown = example.replace(/^# ([a-z_]+ *= )/gm, "$1");
+/** And with what has to be filled in. */
+const all = shown
+  .replace("CHANGEME@pve!CHANGEME", "homelab@pve!tasks")
+  .replace(
+    '"CHANGEME"',
+    '"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGm5cYkN0hTQf5OmZ3eYrQ3VbW4b0m8Xy1n2J9s7uKpL me"',
+  );
 
 let sandbox: Sandbox;
 before(async () => {
@@ -44,6 +51,7 @@ async function planned(): Promise<string> {
 }
 
 test("the example is taken as it is, and with everything that it shows", async () => {
+  assert.doesNotMatch(all.replace(/#.*/g, ""), /CHANGEME/);
   for (const text of [example, all]) {
     writeFileSync(own, text);
     const tofu = await Tofu.open({
@@ -76,6 +84,13 @@ test("its values reach the plan, beat globals.tfvars, and are beaten by settings
   assert.match(stderr, /There is no template "alma9-k3-node-amd64-v9\.9\.9-v1"/);
   const set = { IMAGE_VERSION: "alma9-k3-node-amd64-v1.28.5-v1" };
   assert.equal((await copy.task("tf-plan", ["--sandbox"], set)).exitCode, 0);
+});
+
+test("what is not filled in is named", async () => {
+  writeFileSync(own, shown);
+  const { exitCode, stderr } = await copy.task("tf-plan", ["--sandbox"]);
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /2 values are not filled in yet[\s\S]*terraform\.tfvars/);
 });
 
 test("a secret in it is refused before anything is started", async () => {
