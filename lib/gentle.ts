@@ -14,21 +14,25 @@ interface GentleOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called for each line of stdout as it arrives. */
   readonly onLine?: (line: string) => void;
+  /** Told its process's number as it starts. */
+  readonly onStart?: (pid: number) => void;
 }
 
 /**
  * Run a program that must be asked to stop, not killed. tofu answers an interrupt by letting its provider end what is
- * under way, and writes its state; Packer removes its build VM. Killed, they leave things that nobody knows of.
+ * under way, and writes its state; Packer removes its build VM. Killed, they leave things that nobody knows of. So they
+ * come to their end even when we are killed ourselves.
  * Where logs of tools are kept, what it logs goes there, and not into the result.
  * @returns its output, whatever the exit code
  */
 export async function runGently(
   program: string,
   args: readonly string[],
-  { cwd, env, signal, onLine }: GentleOptions,
+  { cwd, env, signal, onLine, onStart }: GentleOptions,
 ): Promise<RunResult> {
   const log = beginToolLog(program, args);
-  const child = start(program, args, { cwd, env: { ...env, ...log?.env } });
+  const child = start(program, args, { cwd, env: { ...env, ...log?.env }, outlivesUs: true });
+  if (child.pid !== undefined) onStart?.(child.pid);
   child.stdin.end();
   // What it leaves running on purpose (the VM of a build that is kept) holds its output open: nobody waits for that.
   let rest: NodeJS.Timeout | undefined;

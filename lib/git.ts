@@ -1,10 +1,14 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { TaskError } from "./errors.ts";
 import { CommandError, childEnv, type RunResult, run } from "./process.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 const TIMEOUT_MS = 60_000;
+/** No git of ours holds a lock for as long. */
+const LOCK_PATIENCE_MS = 3_000;
 
 interface GitOptions {
   readonly cwd?: string;
@@ -41,7 +45,7 @@ export async function readRemote(
   path: string,
   signal?: AbortSignal,
 ): Promise<RemoteRevision> {
-  const cwd = await mkdtemp(join(tmpdir(), "homelab-git-"));
+  const cwd = temporaryFolder("homelab-git");
   const options = { cwd, ...(signal === undefined ? {} : { signal }) };
   try {
     await git(["init", "--quiet", "--bare"], options);
@@ -95,11 +99,22 @@ export async function trackedFiles(tree: string, paths: readonly string[]): Prom
 /** Commit everything in a folder that is a repository of ours, if there is anything new. */
 export async function commitAll(folder: string, message: string, signal?: AbortSignal): Promise<void> {
   const options = { cwd: folder, ...(signal === undefined ? {} : { signal }) };
+  await removeLocks(join(folder, ".git"), signal);
   await git(["init", "--quiet", "--initial-branch=main"], options);
   await git(["add", "--all", "--force"], options);
   if ((await git(["status", "--porcelain"], options)).stdout === "") return;
   const author = ["-c", "user.name=homelab sandbox", "-c", "user.email=sandbox@localhost"];
   await git([...author, "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", message], options);
+}
+
+/** Remove the locks of a git that was killed; one that is at work is done in a moment. */
+async function removeLocks(folder: string, signal = new AbortController().signal): Promise<void> {
+  const locks = ["index", "HEAD", "config", "refs/heads/main"]
+    .map((name) => join(folder, `${name}.lock`))
+    .filter((path) => existsSync(path));
+  if (locks.length === 0) return;
+  await sleep(LOCK_PATIENCE_MS, undefined, { signal });
+  for (const path of locks) await rm(path, { force: true });
 }
 
 function unreadable(url: string, revision: string, error: CommandError): TaskError {

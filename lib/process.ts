@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly onLine?: (line: string, stream: "stdout" | "stderr") => void;
   /** Milliseconds after which the child is ended. */
   readonly timeoutMs?: number;
+  /** Should we be killed, its output goes nowhere: else its next line would end it, whatever it is in the middle of. */
+  readonly outlivesUs?: boolean;
   /** Exit codes that are no failure; 0 alone when left out. */
   readonly allow?: readonly number[];
 }
@@ -70,6 +72,13 @@ export function childEnv(extra: Readonly<Record<string, string | undefined>> = {
   return env;
 }
 
+/**
+ * Shell words before a program's: what it prints goes through a cat, and once nobody reads that one's output any more,
+ * through a second one to nowhere. An interrupt of the group is the program's alone.
+ */
+const DRAINED =
+  "set -euo pipefail; drain() { trap '' INT TERM; cat || :; exec cat >/dev/null; }; exec > >(drain) 2> >(drain >&2); ";
+
 let watcher: ((commandLine: string) => void) | undefined;
 
 /** Longer command lines are cut: scripts that are handed to a shell on the node fill screens. */
@@ -104,6 +113,7 @@ export function start(file: string, args: readonly string[], options: RunOptions
     stdio: ["pipe", "pipe", "pipe"],
     killSignal: "SIGTERM",
     env: withShellLevel(options.env ?? childEnv()),
+    ...(options.outlivesUs ? { prefix: DRAINED } : {}),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),

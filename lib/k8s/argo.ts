@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { copyFile, cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { copyFile, cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { TaskError } from "../errors.ts";
 import { CommandError, type RunOptions } from "../process.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { FIELD_MANAGER } from "./field-manager.ts";
 import { type Kubectl, type ShownTarget, shownKubectl } from "./kubectl.ts";
 import { type Kustomize, kustomizeBuild } from "./kustomize.ts";
@@ -67,7 +67,7 @@ export async function renderBootstrap(
   upstream: string,
   signal?: AbortSignal,
 ): Promise<string> {
-  const copy = await mkdtemp(join(tmpdir(), "homelab-bootstrap-"));
+  const copy = temporaryFolder("homelab-bootstrap");
   try {
     await cp(directory, copy, { recursive: true });
     await copyFile(upstream, join(copy, "install.yaml"));

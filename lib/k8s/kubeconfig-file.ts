@@ -1,10 +1,24 @@
 import { constants } from "node:fs";
-import { chmod, copyFile, mkdir, open, readFile, realpath, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import {
+  chmod,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { TaskError } from "../errors.ts";
 import { pollUntil } from "../poll.ts";
+import { processIdentity } from "../process-identity.ts";
+import { formatMark, goesOn, parseMark, runMark } from "../run-mark.ts";
 
-/** kubectl holds its own lock for milliseconds; one that stays is a crashed kubectl's. */
+/** kubectl holds its own lock for milliseconds; one that stays is a crashed kubectl's. Ours say whose they are. */
 const LOCK_PATIENCE_MS = 5000;
 
 /** The text of a kubeconfig; undefined when there is no such file. */
@@ -38,6 +52,7 @@ export async function updateKubeconfig(
   const target = await realpath(file).catch(() => file);
   const release = await lock(target, signal);
   try {
+    await removeDrafts(target);
     const before = await readKubeconfig(target);
     const after = change(before);
     if (after === undefined || after === before) return undefined;
@@ -57,6 +72,16 @@ export async function updateKubeconfig(
   }
 }
 
+/** What runs that were killed have left beside it: it may hold credentials. */
+async function removeDrafts(file: string): Promise<void> {
+  for (const name of await readdir(dirname(file))) {
+    if (!name.startsWith(`${basename(file)}.`)) continue;
+    const [, pid] = /^\.(\d+)\.(?:new|lock|lock\.stale)$/.exec(name.slice(basename(file).length)) ?? [];
+    if (pid === undefined || processIdentity(Number(pid)) !== undefined) continue;
+    await rm(join(dirname(file), name), { force: true });
+  }
+}
+
 async function keep(file: string): Promise<string> {
   const stamp = new Date().toISOString().replace(/[:.]/g, "-");
   const backup = `${file}.backup-${stamp}`;
@@ -68,15 +93,31 @@ async function keep(file: string): Promise<string> {
 /** @see k8s.io/client-go/tools/clientcmd: lockFile */
 async function lock(file: string, signal: AbortSignal): Promise<() => Promise<void>> {
   const path = `${file}.lock`;
+  // It appears with our mark in it: nobody sees it without one.
+  const mark = `${file}.${process.pid}.lock`;
+  await writeFile(mark, formatMark(runMark()), { mode: 0o600 });
+  try {
+    return await take(file, path, mark, signal);
+  } finally {
+    await rm(mark, { force: true });
+  }
+}
+
+async function take(
+  file: string,
+  path: string,
+  mark: string,
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
   const patience = { timeoutMs: LOCK_PATIENCE_MS, everyMs: 100, signal };
   return await pollUntil(
     async () => {
       try {
-        const handle = await open(path, "wx", 0o600);
-        await handle.close();
+        await link(mark, path);
         return { value: () => rm(path, { force: true }) };
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        await removeStale(path, `${mark}.stale`);
         return { pending: `${path} exists` };
       }
     },
@@ -89,4 +130,17 @@ async function lock(file: string, signal: AbortSignal): Promise<() => Promise<vo
         left: ["It was not changed"],
       }),
   );
+}
+
+/** Take away a lock whose run was killed. Somebody else may do so, too, and have it by now: theirs is put back. */
+async function removeStale(path: string, aside: string): Promise<void> {
+  if (!(await isStale(path))) return;
+  await rename(path, aside).catch(() => {});
+  if (!(await isStale(aside))) await link(aside, path).catch(() => {});
+  await rm(aside, { force: true });
+}
+
+async function isStale(path: string): Promise<boolean> {
+  const mark = parseMark(await readFile(path, "utf8").catch(() => ""));
+  return mark !== undefined && goesOn(mark) === false;
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { TaskError } from "../errors.ts";
 import { type NodeShell, openTunnel, type Tunnel } from "../proxmox/index.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { clusterOf, throughProxy } from "./kubeconfig.ts";
 import { readKubeconfig } from "./kubeconfig-file.ts";
 import { Kubectl, shownKubectl } from "./kubectl.ts";
@@ -66,7 +66,7 @@ export class ClusterSession {
     }
     if (jump === undefined) return new Kubectl({ program, kubeconfig, context });
     this.#tunnel = await openTunnel(jump, signal);
-    this.#folder = await mkdtemp(join(tmpdir(), "homelab-kube-"));
+    this.#folder = temporaryFolder("homelab-kube");
     const file = join(this.#folder, "config");
     await writeFile(file, throughProxy(text, context, this.#tunnel.proxyUrl), { mode: 0o600 });
     return new Kubectl({ program, kubeconfig: file, context, shownKubeconfig: kubeconfig });

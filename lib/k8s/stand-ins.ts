@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { cp, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
 import { CommandError, childEnv, run } from "../process.ts";
+import { temporaryFolder } from "../temporary.ts";
 
 const FETCH_MS = 10_000;
 
@@ -79,7 +79,7 @@ async function canFetch(
   { name, repo, version }: RemoteChart,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  const home = await mkdtemp(join(tmpdir(), "homelab-helm-"));
+  const home = temporaryFolder("homelab-helm");
   try {
     await run(helm, ["show", "chart", name, `--repo=${repo}`, `--version=${version}`], {
       env: childEnv({ HELM_CACHE_HOME: home, HELM_CONFIG_HOME: home, HELM_DATA_HOME: home }),

@@ -1,9 +1,9 @@
-import { cp, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import * as v from "valibot";
 import { parseDocument } from "yaml";
 import { TaskError } from "../errors.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { applicationsIn, type RenderedApplication } from "./applications.ts";
 import { type Kustomize, kustomizeBuild } from "./kustomize.ts";
 
@@ -26,7 +26,7 @@ export async function renderApplications(
   root: string,
   signal?: AbortSignal,
 ): Promise<RenderedApplication[]> {
-  const copy = await realpath(await mkdtemp(join(tmpdir(), "homelab-render-")));
+  const copy = await realpath(temporaryFolder("homelab-render"));
   try {
     // Kustomizations may point at each other, so all of them are there.
     await cp(join(tree, "k8s"), join(copy, "k8s"), {

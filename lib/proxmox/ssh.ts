@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { TaskError, UsageError } from "../errors.ts";
 import { CommandError, childEnv, type RunOptions, type RunResult, run } from "../process.ts";
+import { temporaryFolder } from "../temporary.ts";
 import { quoteWords } from "./quote.ts";
 import { SSH_FAILED, type SshEnd, sshFailure } from "./ssh-failure.ts";
 
@@ -48,7 +49,7 @@ const OPTIONS = [
  */
 export class NodeShell {
   readonly target: SshTarget;
-  #control: Promise<string> | undefined;
+  #control: string | undefined;
 
   constructor(target: SshTarget) {
     this.target = target;
@@ -134,7 +135,7 @@ export class NodeShell {
       args: [
         ...(configFile === undefined ? [] : ["-F", configFile]),
         ...OPTIONS,
-        ...(shared ? await this.#sharing() : ["-o", "ControlPath=none"]),
+        ...(shared ? this.#sharing() : ["-o", "ControlPath=none"]),
         "-p",
         String(port),
         `${user}@${host}`,
@@ -150,7 +151,7 @@ export class NodeShell {
 
   /** End the shared connection. */
   async close(): Promise<void> {
-    const folder = await this.#control?.catch(() => undefined);
+    const folder = this.#control;
     this.#control = undefined;
     if (folder === undefined) return;
     const args = ["-o", `ControlPath=${join(folder, "c")}`, "-O", "exit", "node"];
@@ -159,13 +160,13 @@ export class NodeShell {
   }
 
   /** A socket's path is short, and nobody else may reach it. */
-  async #sharing(): Promise<string[]> {
-    this.#control ??= mkdtemp(join(tmpdir(), "hl-ssh-"));
+  #sharing(): string[] {
+    this.#control ??= temporaryFolder("hl-ssh");
     return [
       "-o",
       "ControlMaster=auto",
       "-o",
-      `ControlPath=${join(await this.#control, "c")}`,
+      `ControlPath=${join(this.#control, "c")}`,
       "-o",
       "ControlPersist=30",
     ];

@@ -47,7 +47,8 @@ export function tunnelCommand({ target }: NodeShell, port: number): string[] {
 
 async function listen(shell: NodeShell, port: number, signal: AbortSignal): Promise<Tunnel> {
   const { file, args } = await shell.command(
-    ["-N", "-o", "ExitOnForwardFailure=yes", "-D", `127.0.0.1:${port}`],
+    // cat ends with its stdin, and the connection with it: so a task that is killed leaves no tunnel open.
+    ["-o", "ExitOnForwardFailure=yes", "-D", `127.0.0.1:${port}`, "--", "cat >/dev/null"],
     { shared: false },
   );
   const child = start(file, args, { graceMs: 2000 });

@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
-import { chmod, mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { temporaryFolder } from "../temporary.ts";
 
 const open = new Set<string>();
 
@@ -13,9 +13,8 @@ export class Scratch {
     this.path = path;
   }
 
-  static async open(): Promise<Scratch> {
-    const path = await mkdtemp(join(tmpdir(), "homelab-tofu-"));
-    await chmod(path, 0o700);
+  static open(): Scratch {
+    const path = temporaryFolder("homelab-tofu");
     if (open.size === 0) process.once("exit", removeAll);
     open.add(path);
     return new Scratch(path);

@@ -34,6 +34,18 @@ describe("a repository of the sandbox's own", () => {
   });
 });
 
+test("the locks of a git that was killed are in nobody's way", async () => {
+  const folder = join(dir, "locked");
+  await run("mkdir", ["-p", folder]);
+  writeFileSync(join(folder, "a"), "one");
+  await commitAll(folder, "one");
+  for (const name of ["index", "HEAD", "refs/heads/main"])
+    writeFileSync(join(folder, ".git", `${name}.lock`), "");
+  writeFileSync(join(folder, "a"), "two");
+  await commitAll(folder, "two");
+  assert.equal((await readRemote(`file://${folder}`, "main", "a")).file, "two");
+});
+
 describe("readRemote", () => {
   test("reads a file at a branch and at a tag; a missing file is none", async () => {
     const folder = join(dir, "tagged");

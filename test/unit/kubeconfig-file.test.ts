@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   existsSync,
   mkdtempSync,
@@ -120,4 +121,56 @@ test("a missing file is none, an unreadable one is an error that names it", asyn
     assert.match(error.what, new RegExp(dir));
     return true;
   });
+});
+
+/** Begin to change a kubeconfig in a process that is killed while it does. */
+function killedWhileChanging(file: string): void {
+  const source = new URL("../../lib/k8s/kubeconfig-file.ts", import.meta.url).href;
+  const program = `
+    const { updateKubeconfig } = await import("${source}");
+    const { writeFileSync } = await import("node:fs");
+    const file = ${JSON.stringify(file)};
+    await updateKubeconfig(file, () => {
+      writeFileSync(file + "." + process.pid + ".new", "half of it");
+      process.kill(process.pid, "SIGKILL");
+    }, new AbortController().signal);`;
+  assert.throws(
+    () => execFileSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program]),
+    (error: unknown) => (error as { signal?: string }).signal === "SIGKILL",
+  );
+}
+
+test("what a killed run has left, its lock and its draft, is in nobody's way and goes", async () => {
+  const file = join(dir, "config");
+  writeFileSync(file, "old", { mode: 0o600 });
+  writeFileSync(`${file}.1.new`, "of a process that runs");
+  killedWhileChanging(file);
+  assert.ok(existsSync(`${file}.lock`), "it was killed under the lock");
+  assert.equal(readdirSync(dir).filter((name) => name.endsWith(".new")).length, 2);
+  const backup = await updateKubeconfig(file, () => "new", signal);
+  assert.ok(backup);
+  assert.equal(readFileSync(file, "utf8"), "new");
+  assert.deepEqual(
+    readdirSync(dir).filter((name) => !name.includes("backup")),
+    ["config", "config.1.new"],
+  );
+});
+
+test("a lock that a living process holds is not taken over", async () => {
+  const file = join(dir, "config");
+  let refused: unknown;
+  await updateKubeconfig(
+    file,
+    () => {
+      assert.match(readFileSync(`${file}.lock`, "utf8"), /^homelab run [0-9a-f]{8} by /);
+      return "new";
+    },
+    signal,
+  );
+  writeFileSync(`${file}.lock`, "");
+  await updateKubeconfig(file, () => "newer", signal).catch((error: unknown) => {
+    refused = error;
+  });
+  assert.ok(refused instanceof TaskError, "kubectl's own is empty");
+  assert.equal(readFileSync(file, "utf8"), "new");
 });

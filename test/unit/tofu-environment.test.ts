@@ -66,7 +66,7 @@ test("an SSL_CERT_FILE that does not exist is passed over", async () => {
 });
 
 test("what is written for tofu can be read by nobody else, and goes when it is closed", async () => {
-  const scratch = await Scratch.open();
+  const scratch = Scratch.open();
   const file = await scratch.write("settings.tfvars.json", '{"a":1}');
   assert.equal(statSync(scratch.path).mode & 0o777, 0o700);
   assert.equal(statSync(file).mode & 0o777, 0o600);
