@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { TaskError } from "../errors.ts";
 import type { RunOptions } from "../process.ts";
+import { FIELD_MANAGER } from "./field-manager.ts";
 import type { Kubectl } from "./kubectl.ts";
 
 /** A namespace that something is to be put into. */
@@ -25,6 +26,7 @@ const metadata = v.object({
   labels: v.optional(v.record(v.string(), v.string()), {}),
   annotations: v.optional(v.record(v.string(), v.string()), {}),
   ownerReferences: v.optional(v.array(v.unknown()), []),
+  managedFields: v.optional(v.array(v.object({ manager: v.optional(v.string()) })), []),
 });
 type Metadata = v.InferOutput<typeof metadata>;
 const listSchema = v.object({ items: v.array(v.object({ kind: v.string(), metadata })) });
@@ -49,7 +51,7 @@ export async function demandNamespaces(
     if (found === undefined) continue;
     refuseRemoval(kubectl, claim, found.metadata);
     refuseManager(kubectl, claim, found.metadata);
-    const args = ["deployments,statefulsets,daemonsets", "-n", claim.namespace];
+    const args = ["deployments,statefulsets,daemonsets", "-n", claim.namespace, "--show-managed-fields"];
     const workloads = (await kubectl.get(args, listSchema, options)).items
       .filter((item) => item.metadata.ownerReferences.length === 0 && !belongsTo(claim, item.metadata))
       .map(({ kind, metadata: { name } }) => `${kind.toLowerCase()}/${name}`);
@@ -115,8 +117,12 @@ function refuseManager(kubectl: Kubectl, claim: Claim, found: Metadata): void {
   });
 }
 
-/** Argo CD notes its objects in an annotation; before version 3 in a label, which charts set as well. */
-function belongsTo({ application }: Claim, { annotations, labels }: Metadata): boolean {
+/**
+ * Whether a workload is what we have applied, or what Argo CD has made of the Application: that it notes in an annotation;
+ * before version 3 in a label, which charts set as well.
+ */
+function belongsTo({ application }: Claim, { annotations, labels, managedFields }: Metadata): boolean {
+  if (managedFields.some(({ manager }) => manager === FIELD_MANAGER)) return true;
   if (application === undefined) return false;
   const tracked = annotations[TRACKING];
   if (tracked !== undefined) return tracked.split(":")[0] === application;
