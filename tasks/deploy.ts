@@ -17,17 +17,14 @@ import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
 import { type ArgoRequest, argoRequest, argoSteps, repositorySteps } from "./argo.ts";
+import { DEPLOY_REQUIRES } from "./deploy-requires.ts";
 import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
 import { applyDeps, applySteps } from "./tf-apply.ts";
-import { ENVIRONMENT_REQUIRES, ENVIRONMENT_USES, environmentRequest, templateOf } from "./tf-init.ts";
+import { ENVIRONMENT_USES, environmentRequest, templateOf } from "./tf-init.ts";
 import { uploadSteps } from "./upload-image.ts";
 
-export const DEPLOY_REQUIRES = [
-  ...ENVIRONMENT_REQUIRES,
-  "SSH_PUBLIC_KEY_FILE",
-] as const satisfies readonly SettingName[];
 export const DEPLOY_USES = [
   ...ENVIRONMENT_USES,
   ...CLUSTER_USES,

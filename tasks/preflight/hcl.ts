@@ -63,7 +63,7 @@ export async function validityChecks({ root }: Tree): Promise<Check[]> {
 }
 
 /** Values for variables without a default: what they are makes no difference here, their form does. */
-const EXAMPLES: Readonly<Record<string, string>> = {
+export const PACKER_EXAMPLES: Readonly<Record<string, string>> = {
   image_version: "alma9-k3-node-amd64-v1.28.5-v1",
   k3s_version: "v1.28.5+k3s1",
   alma_iso_url: "/nowhere/AlmaLinux-9-latest-x86_64-minimal.iso",
@@ -97,7 +97,7 @@ function packerCheck(root: string, { path, plugins: named }: PackerDirectory): C
         if (!(error instanceof Unavailable)) throw error;
         return await withoutItsPlugin(directory, path, error.finding, program, signal);
       }
-      const words = await validatePacker(directory, pluginPath, EXAMPLES, { program, signal });
+      const words = await validatePacker(directory, pluginPath, PACKER_EXAMPLES, { program, signal });
       return finding("failed", words === undefined ? [] : [words], [`Mend the files in ${path}`]);
     },
   };
@@ -115,7 +115,7 @@ async function withoutItsPlugin(
   const folder = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
   try {
     const copy = await withoutPlugin(directory, folder);
-    const words = await validatePacker(copy, "/nowhere", EXAMPLES, { program, signal });
+    const words = await validatePacker(copy, "/nowhere", PACKER_EXAMPLES, { program, signal });
     const evidence = `${unavailable.evidence}\nEverything else in ${path} was validated without it`;
     return [
       { ...unavailable, evidence },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { CheckControl, Finding } from "../../lib/check/index.ts";
 import { TaskError } from "../../lib/errors.ts";
 import type { Chart, KustomizationRoot } from "../../lib/lint/index.ts";
+import { remembered } from "./remembered.ts";
 import { tool } from "./toolbox.ts";
 
 /** A chart that takes longer to come than this is not to be had. */
@@ -41,15 +42,20 @@ export class Renderings {
 
   async #fresh({ path, charts }: KustomizationRoot, control: CheckControl): Promise<Rendering> {
     const { kustomizeBuild, renderBootstrap } = await import("../../lib/k8s/index.ts");
-    const { path: program } = await tool("kustomize", control);
+    const kustomize = await tool("kustomize", control);
+    const { path: program } = kustomize;
     if (charts.length > 0) return await this.#withCharts(path, charts, program, control);
     const directory = join(this.#root, path);
     const { signal } = control;
     if (!path.endsWith("/bootstrap")) {
       return { text: await kustomizeBuild({ program }, directory, signal), findings: [] };
     }
-    const upstream = (await tool("argocd-manifests", control)).path;
-    return { text: await renderBootstrap({ program }, directory, upstream, signal), findings: [] };
+    const upstream = await tool("argocd-manifests", control);
+    // Two megabytes that seldom change take as long as all other kustomizations together.
+    const text = await remembered(directory, [kustomize.version, upstream.version], () =>
+      renderBootstrap({ program }, directory, upstream.path, signal),
+    );
+    return { text, findings: [] };
   }
 
   /** In a copy: kustomize puts the charts it fetches beside the kustomization. They are kept for the next time. */

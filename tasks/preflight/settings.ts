@@ -19,7 +19,7 @@ export function settingsCheck(sources: readonly Source[]): Check {
         // A finding like any other here, not wrong usage of this command.
         throw error instanceof UsageError ? error.asFinding() : error;
       });
-      const { DEPLOY_REQUIRES } = await import("../deploy.ts");
+      const { DEPLOY_REQUIRES } = await import("../deploy-requires.ts");
       return DEPLOY_REQUIRES.filter((name) => !isGiven(sources, name)).map(missing);
     },
   };
