@@ -25,12 +25,6 @@ export { type Leftover, leftoversByApi, leftoversBySsh } from "./leftovers.ts";
 export { places } from "./places.ts";
 export * from "./privileges/index.ts";
 export { createSparseQcow2, inspectQcow2, type Qcow2 } from "./qcow2.ts";
-export {
-  cloudInitWords,
-  createWords,
-  importWords,
-  Qm,
-} from "./qm.ts";
 export { quoteWords } from "./quote.ts";
 export { learnHostKey, NodeShell, type SshTarget, type VmTarget } from "./ssh.ts";
 export { demandSpace, storages } from "./storage.ts";
