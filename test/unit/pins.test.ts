@@ -93,7 +93,7 @@ describe("the pinned versions", () => {
     const [, section = ""] = /^## Versions\n([\s\S]*?)^## /m.exec(read("README.md")) ?? [];
     assert.match(section, /lib\/pins\.ts/);
     const all = new Set(versions(pins).map(([, version]) => version.replace(/^v/, "")));
-    for (const [version] of section.matchAll(/\d+\.\d+\.\d+(?:\+k3s\d+)?/g)) {
+    for (const [version] of section.matchAll(/\d+\.\d+\.\d+(?:\.\d+)?(?:\+k3s\d+)?/g)) {
       assert.ok(all.has(version), `${version} is not pinned`);
     }
   });
