@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { $, type ProcessPromise, quote } from "zx";
-import { redact } from "./secrets.ts";
+import { lineRedactor, redact } from "./secrets.ts";
 
 /** How a child process is run. */
 export interface RunOptions {
@@ -164,8 +164,9 @@ export async function run(
   const child = start(file, args, options);
   if (options.onLine) {
     const { onLine } = options;
-    splitLines(child.stdout, (line) => onLine(redact(line), "stdout"));
-    splitLines(child.stderr, (line) => onLine(redact(line), "stderr"));
+    const [clean, cleanError] = [lineRedactor(), lineRedactor()];
+    splitLines(child.stdout, (line) => onLine(clean(line), "stdout"));
+    splitLines(child.stderr, (line) => onLine(cleanError(line), "stderr"));
   }
   const { input } = options;
   if (input !== undefined && typeof input !== "string" && !Buffer.isBuffer(input)) input.pipe(child.stdin);

@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { redact } from "./secrets.ts";
+import { lineRedactor } from "./secrets.ts";
 
 /** How much a tool is to tell. */
 export type ToolLogLevel = "debug" | "trace";
@@ -55,17 +55,14 @@ export function beginToolLog(program: string, args: readonly string[]): ToolLog 
   if (logs === undefined || !isTool(tool)) return undefined;
   const { level } = logs;
   const file = fileFor(tool, logs);
-  const write = (text: string): void => appendFileSync(file, `${redact(text)}\n`, { mode: 0o600 });
+  const clean = lineRedactor();
+  const write = (text: string): void => appendFileSync(file, `${clean(text)}\n`, { mode: 0o600 });
   write(`# ${new Date().toISOString()} ${tool} ${args.join(" ")}`);
-  let inKey = false;
   let inLog = false;
   return {
     env: TOOLS[tool](level),
     line(text) {
-      // A key goes over many lines, each of which looks harmless.
-      const begins = /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text);
-      if (!inKey) write(begins ? text.replace(/-----BEGIN.*/, "*** private key ***") : text);
-      inKey = (inKey || begins) && !/-----END [A-Z ]*PRIVATE KEY-----/.test(text);
+      write(text);
       // What follows a line of the log without a time is its continuation, until something stands out from it.
       inLog = LOG_LINE.test(text) || (inLog && !/^\S*(Error|panic|╷|│)/i.test(text));
       return inLog;

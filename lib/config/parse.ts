@@ -20,15 +20,18 @@ export function apiUrl(text: string): URL {
   if (url.search || url.hash) throw new Error("it must end after the path");
   const path = url.pathname.replace(/\/+$/, "");
   if (path !== "" && path !== "/api2/json") throw new Error("its path must be /api2/json");
+  // URLs allow more in a host than any name has, and SSH goes there, too.
+  host(url.hostname.replace(/^\[|\]$/g, ""));
   url.pathname = "/api2/json";
   return url;
 }
 
+/** It goes into a header of HTTP, where nothing but ASCII means the same to everybody. */
 export function tokenId(text: string): string {
   return matching(
     text,
-    /^[^\s:/!]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+$/,
-    "it must have the form USER@REALM!TOKENID",
+    /^(?=[!-~]{1,200}$)[^:/!]+@[A-Za-z][\w.-]+![A-Za-z][\w.-]+$/,
+    "it must have the form USER@REALM!TOKENID, in ASCII letters",
   );
 }
 
@@ -86,7 +89,7 @@ export function nodeName(text: string): string {
 }
 
 export function storageName(text: string): string {
-  return matching(text, /^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, "it must be a Proxmox storage's name");
+  return matching(text, /^[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]$/, "it must be a Proxmox storage's name");
 }
 
 export function bridgeName(text: string): string {
@@ -98,9 +101,16 @@ export function envName(text: string): string {
   return matching(text, /^[a-z0-9][a-z0-9-]{0,39}$/, "it must be lower-case letters, digits and hyphens");
 }
 
+/** Control characters and halves of surrogate pairs: no tool of ours passes all of them on as they are. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
+
+/** Linux takes no longer one. */
+const LONGEST_PATH = 4095;
+
 /** A path with ~ resolved, absolute. */
 export function path(text: string): string {
-  if (text === "" || text.includes("\0")) throw new Error("it must be a path");
+  if (text === "" || text.length > LONGEST_PATH) throw new Error("it must be a path");
+  if (UNPRINTABLE.test(text)) throw new Error("it must be a path without control characters");
   return resolve(text.replace(/^~(?=$|\/)/, homedir()));
 }
 
@@ -133,10 +143,20 @@ function isCertificate(pem: string): boolean {
   }
 }
 
+/** What may stand in a URL, but for a quote; enough for everybody, and the same to every program. @see RFC 3986 */
+const URL_CHARACTERS = String.raw`[\w.~:/?#@!$&()*+,;=%[\]-]{1,2000}`;
+const WEB_ADDRESS = new RegExp(`^https?://(?=[A-Za-z0-9[])${URL_CHARACTERS}$`);
+const GIT_ADDRESS = new RegExp(
+  `^(https://(?=[A-Za-z0-9[])|ssh://(?=[A-Za-z0-9_[])|file:///|[A-Za-z0-9_][\\w.-]*@(?!-)[\\w.-]+:)${URL_CHARACTERS}$`,
+);
+
 /** An https address, or the path of a file that is there. */
 export function fileOrUrl(text: string): string {
-  if (!/^[a-z]+:\/\//i.test(text)) return existingFile(text);
-  return matching(text, /^https?:\/\/[^\s'"]+$/, "it must be an https address or the path of a file");
+  if (/^[a-z]+:\/\//i.test(text)) {
+    return matching(text, WEB_ADDRESS, "it must be an https address or the path of a file");
+  }
+  if (text.includes("{{")) throw new Error("it must be a path without {{, which Packer would take for its own");
+  return existingFile(text);
 }
 
 /** "sha256:" and 64 hexadecimal digits; the prefix may be left out. */
@@ -169,26 +189,30 @@ export function oneOf<const Value extends string>(...values: readonly Value[]): 
 
 /** What `git clone` takes: https, ssh or file URLs, and user@host:path. */
 export function gitUrl(text: string): string {
-  if (/^https:\/\/[^/]*@/.test(text)) {
+  if (/^https:\/\/[^/]*@|^ssh:\/\/[^/@]*:[^/]*@/.test(text)) {
     throw new Error("credentials do not belong in it, it is written into Git (Argo CD: argocd repo add)");
   }
-  return matching(
-    text,
-    /^(https:\/\/[^\s'"]+|ssh:\/\/[^\s'"]+|file:\/\/\/[^\s'"]+|[A-Za-z0-9_][\w.-]*@[\w.-]+:[^\s'"]+)$/,
-    "it must be an https, ssh or file URL of a Git repository",
-  );
+  // ssh would take a host that begins with a dash for an option.
+  if (/^ssh:\/\/[^/]*@-/.test(text)) throw new Error("its host must not begin with a dash");
+  return matching(text, GIT_ADDRESS, "it must be an https, ssh or file URL of a Git repository");
 }
 
 export function gitRevision(text: string): string {
   return matching(text, /^(?!-)[\w./-]{1,200}$/, "it must be a branch, a tag or a commit");
 }
 
-export function atLeast(length: number): (text: string) => string {
-  return (text) => {
-    if (text.length < length) throw new Error(`it must have at least ${length} characters`);
-    return text;
-  };
+/** A passphrase; the environment of a child holds it, and no environment holds everything. */
+export function passphrase(text: string): string {
+  if (text.length < SHORTEST_PASSPHRASE)
+    throw new Error(`it must have at least ${SHORTEST_PASSPHRASE} characters`);
+  if (text.length > LONGEST_PASSPHRASE)
+    throw new Error(`it must have at most ${LONGEST_PASSPHRASE} characters`);
+  if (/[\0\p{Cs}]/u.test(text)) throw new Error("it must be text without NUL characters");
+  return text;
 }
+
+const SHORTEST_PASSPHRASE = 16;
+const LONGEST_PASSPHRASE = 1024;
 
 function matching(text: string, form: RegExp, message: string): string {
   if (!form.test(text)) throw new Error(message);

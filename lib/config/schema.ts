@@ -337,7 +337,7 @@ const SETTINGS = {
     about: "passphrase that encrypts the OpenTofu state, 16 characters or more",
     example: "correct horse battery staple",
     secret: true,
-    parse: parse.atLeast(16),
+    parse: parse.passphrase,
   }),
   TOOL_LOG: setting({
     group: LOGS,
