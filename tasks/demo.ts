@@ -1,9 +1,15 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { InterruptedError, TaskError } from "../lib/errors.ts";
 import { tryLock } from "../lib/lock.ts";
 import { createSparseQcow2 } from "../lib/proxmox/index.ts";
-import { demoDirectory, endSandbox, isRunning, type Sandbox, startSandbox } from "../lib/sandbox/index.ts";
+import {
+  demoDirectory,
+  endSandbox,
+  isRunning,
+  removeSandbox,
+  type Sandbox,
+  startSandbox,
+} from "../lib/sandbox/index.ts";
 import {
   defineCommand,
   main,
@@ -48,7 +54,7 @@ async function freshSandbox(dir: string, signal: AbortSignal): Promise<Sandbox> 
       ],
     });
   }
-  await rm(dir, { recursive: true, force: true });
+  await removeSandbox(dir);
   return await startSandbox({ dir, signal });
 }
 
@@ -57,7 +63,7 @@ function cleanUp(dir: string, end: () => Promise<unknown>): Step {
     title: "Clean up: end the sandbox, remove its files",
     async run() {
       await end();
-      await rm(dir, { recursive: true, force: true });
+      await removeSandbox(dir);
     },
   };
 }
@@ -144,7 +150,7 @@ const command = defineCommand({
       if (!(error instanceof InterruptedError)) {
         throw error.withLeft([`The demo's files, logs among them, stay in ${dir} until the next demo`]);
       }
-      await rm(dir, { recursive: true, force: true });
+      await removeSandbox(dir);
       throw error.withLeft(["The demo's sandbox was ended and removed, with everything in it"]);
     } finally {
       lock.release();

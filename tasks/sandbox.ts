@@ -1,6 +1,11 @@
-import { rm } from "node:fs/promises";
 import { TaskError } from "../lib/errors.ts";
-import { readFaults, type Sandbox, sandboxDirectory, startSandbox } from "../lib/sandbox/index.ts";
+import {
+  readFaults,
+  removeSandbox,
+  type Sandbox,
+  sandboxDirectory,
+  startSandbox,
+} from "../lib/sandbox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
 
 const command = defineCommand({
@@ -39,7 +44,7 @@ const command = defineCommand({
             });
           }
           await held.stop();
-          await rm(dir, { recursive: true, force: true });
+          await removeSandbox(dir);
         },
       },
       {

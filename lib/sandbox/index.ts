@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -125,6 +126,18 @@ export async function endSandbox(dir: string): Promise<boolean> {
     await sleep(100);
   }
   return true;
+}
+
+/**
+ * Remove a sandbox that nobody serves: what a killed one has left running is ended, then its folder goes.
+ * @param dir the sandbox's
+ */
+export async function removeSandbox(dir: string): Promise<void> {
+  const { endLeftControllers } = await import("./gitops/index.ts");
+  const { ControlPlane } = await import("./control-plane/index.ts");
+  await endLeftControllers(join(dir, "cluster", "argocd"));
+  await ControlPlane.endLeftovers(join(dir, "cluster"));
+  await rm(dir, { recursive: true, force: true });
 }
 
 function launch({ dir, log, release = 9 }: StartOptions): ProcessPromise {
