@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { messageOf, TaskError } from "../errors.ts";
 import { type ApiAccess, ProxmoxApi } from "./api/client.ts";
-import { shownCertificate } from "./api/tls.ts";
+import { unreachable } from "./api/failures.ts";
+import { shakeHands, shownCertificate, type TlsTrust } from "./api/tls.ts";
 import { NodeShell, type SshTarget } from "./ssh.ts";
 
 /** What the settings say of the node. */
@@ -68,6 +69,23 @@ export async function trustedPem(
       "If the certificate was renewed, set PM_TLS_FINGERPRINT anew; if it was not, somebody is in between",
     ],
   });
+}
+
+/**
+ * Whether a node's certificate is trusted. Nothing is asked of the node but to show it.
+ * @param url of its API
+ * @param timeoutMs milliseconds to wait for it
+ * @throws {TaskError} when it cannot be reached, or is not trusted for another reason than that nobody knows who signed it
+ */
+export async function isTrusted(url: URL, trust: TlsTrust, timeoutMs: number): Promise<boolean> {
+  try {
+    await shakeHands(url, trust, timeoutMs);
+    return true;
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (/^(SELF_SIGNED_CERT|DEPTH_ZERO_SELF_SIGNED|UNABLE_TO_)/.test(code)) return false;
+    throw await unreachable(url, error);
+  }
 }
 
 /** SSH to the node, from settings: without PM_SSH_HOST it is the API's host. */

@@ -1,10 +1,11 @@
 /** The Proxmox VE node: its API, and SSH to it. */
+export * from "./access/index.ts";
 export { type ApiAccess, ProxmoxApi } from "./api/client.ts";
 export { ApiFailure } from "./api/failures.ts";
 export { shownCertificate, type TlsTrust } from "./api/tls.ts";
 export { type CatalogueEntry, catalogueOf, imageCatalogue } from "./catalogue.ts";
 export { finishTemplate, isoVolume, removeVm } from "./changes.ts";
-export { apiFrom, shellFrom, trustedPem } from "./connect.ts";
+export { apiFrom, isTrusted, shellFrom, trustedPem } from "./connect.ts";
 export {
   type ImageMetadata,
   imageMetadata,

@@ -45,7 +45,7 @@ export function sandboxPlan(tokenSecret: string, release: PveRelease = 9): World
     HomelabVms: "/vms",
     HomelabStorage: `/storage/${NAMES.storage}`,
     HomelabImages: `/storage/${NAMES.isoStorage}`,
-    HomelabNetwork: "/sdn/zones/localnetwork",
+    HomelabNetwork: `/sdn/zones/localnetwork/${NAMES.bridge}`,
   };
   return {
     node: NAMES.node,
@@ -65,8 +65,15 @@ export function sandboxPlan(tokenSecret: string, release: PveRelease = 9): World
         { userid: "root@pam", tokens: {} },
         {
           userid: NAMES.user,
-          comment: "the tasks",
-          tokens: { [NAMES.token]: { privsep: true, secretHash: hashSecret(tokenSecret) } },
+          // The marks of pve-init, which would have made just this.
+          comment: `homelab pve-init: ${Object.keys(grants).sort().join(" ")}`,
+          tokens: {
+            [NAMES.token]: {
+              privsep: true,
+              comment: "homelab pve-init",
+              secretHash: hashSecret(tokenSecret),
+            },
+          },
         },
       ],
       roles: {

@@ -72,6 +72,26 @@ function authorityIn(file: string): string {
   }
 }
 
+/**
+ * Shake hands with a server as the trust wants it; nothing else is sent.
+ * @throws {Error} as TLS does, {FingerprintError} or {CaFileError}
+ */
+export async function shakeHands(url: URL, trust: TlsTrust, timeoutMs: number): Promise<void> {
+  const options = await tlsOptions(url, trust);
+  const host = url.hostname.replace(/^\[|\]$/g, "");
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  await new Promise<void>((resolve, reject) => {
+    const socket = connect({ host, port: Number(url.port || 443), ...name, ...options }, () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.setTimeout(timeoutMs, () =>
+      socket.destroy(Object.assign(new Error("no answer"), { code: "ETIMEDOUT" })),
+    );
+    socket.once("error", reject);
+  });
+}
+
 /** A certificate as a server shows it. */
 export interface ShownCertificate {
   readonly pem: string;

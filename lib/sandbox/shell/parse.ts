@@ -31,6 +31,8 @@ type Token =
 
 const OPERATORS = ["&&", "||", ">>", "2>&1", "1>&2", ">&2", "2>>", "2>", "1>", ";", "|", ">", "<", "\n"];
 
+const CONTINUED = "\\\n";
+
 /**
  * Read a command line as a POSIX shell does, as far as remote commands go: quoting, pipes, lists, redirections. There
  * are no expansions: a line that asks for one is refused instead of being taken literally.
@@ -86,6 +88,11 @@ function tokensOf(line: string): Token[] {
       at += 1;
       continue;
     }
+    // The line goes on below.
+    if (line.startsWith(CONTINUED, at)) {
+      at += CONTINUED.length;
+      continue;
+    }
     const operator = OPERATORS.find((text) => line.startsWith(text, at));
     if (operator !== undefined) {
       tokens.push({ kind: "operator", text: operator });
@@ -114,7 +121,7 @@ function word(line: string, start: number): { text: string; end: number } {
       text += quoted.text;
       at = quoted.end;
     } else if (char === "\\") {
-      text += line[at + 1] ?? "";
+      text += line.startsWith(CONTINUED, at) ? "" : (line[at + 1] ?? "");
       at += 2;
     } else {
       demandLiteral(char ?? "");
@@ -131,6 +138,10 @@ function doubleQuoted(line: string, start: number): { text: string; end: number 
   for (let at = start; at < line.length; at += 1) {
     const char = line[at] ?? "";
     if (char === '"') return { text, end: at + 1 };
+    if (line.startsWith(CONTINUED, at)) {
+      at += 1;
+      continue;
+    }
     if (char === "\\" && '$`"\\'.includes(line[at + 1] ?? " ")) {
       text += line[at + 1];
       at += 1;

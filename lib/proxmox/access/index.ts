@@ -1,0 +1,10 @@
+/** The user, the token and the roles of the tasks on the node, by pveum over SSH. */
+export { carryOut, type NewToken } from "./carry-out.ts";
+export { type AccessChange, addToken, commentToken, takeRole } from "./changes.ts";
+export { pendingMark, replacedMark, SETTLED } from "./marks.ts";
+export { type AccessNames, accessNames, fullTokenId, nextTokenName } from "./names.ts";
+export { commandsToPaste } from "./paste.ts";
+export { removalOf } from "./removal.ts";
+export { rightsToGive } from "./rights.ts";
+export { type AccessState, accessState } from "./state.ts";
+export { dropToken, mendToken, reportTokens, type TokenReport, tokenNameOf } from "./tokens.ts";

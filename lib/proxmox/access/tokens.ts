@@ -1,0 +1,98 @@
+import { TaskError, UsageError } from "../../errors.ts";
+import type { RunMark } from "../../run-mark.ts";
+import { type AccessChange, commentToken, deleteToken, separateToken, takeRole } from "./changes.ts";
+import { isAtIt, SETTLED } from "./marks.ts";
+import { type AccessNames, fullTokenId } from "./names.ts";
+import type { AccessState, TokenState } from "./state.ts";
+
+/** How the user's tokens stand, with what the settings have of them. */
+export interface TokenReport {
+  /** The one that the settings have, where it is there and ours. */
+  readonly current: TokenState | undefined;
+  /** One of ours whose secret the settings do not have. */
+  readonly elsewhere: TokenState | undefined;
+  /** Made by runs that were killed before anybody had the secret. */
+  readonly lost: readonly TokenState[];
+  /** Tokens whose place the current one has taken. */
+  readonly replaced: readonly TokenState[];
+}
+
+/**
+ * Look how the tokens stand.
+ * @param known the name of the user's token that the settings have, with its secret
+ * @throws {TaskError} while another run is making one
+ * @throws {UsageError} where a token of the name is not ours
+ */
+export function reportTokens(state: AccessState, names: AccessNames, known: string | undefined): TokenReport {
+  const { tokens } = state;
+  const current = tokens.find(({ name }) => name === known);
+  const foreign = [current, tokens.find(({ name }) => name === names.token)].find(
+    (token) => token?.mark.kind === "foreign",
+  );
+  if (foreign !== undefined) throw foreignToken(names.user, foreign.name);
+  const pending = tokens.flatMap((token) =>
+    token.mark.kind === "pending" && token !== current ? [{ token, run: token.mark.run }] : [],
+  );
+  for (const { token, run } of pending) {
+    if (run !== undefined && isAtIt(run)) throw busy(fullTokenId(names.user, token.name), run);
+  }
+  const replaced = tokens.filter(
+    ({ mark }) => current !== undefined && mark.kind === "replaced" && mark.by === current.name,
+  );
+  const lost = pending.map(({ token }) => token);
+  const others = tokens.filter(
+    (token) =>
+      token.mark.kind !== "foreign" &&
+      token !== current &&
+      !lost.includes(token) &&
+      !replaced.includes(token),
+  );
+  return {
+    current,
+    elsewhere: others.find(({ name }) => name === names.token),
+    lost,
+    replaced,
+  };
+}
+
+/** Take a token away, and before that its entries in the access control list. */
+export function dropToken(state: AccessState, user: string, { name }: TokenState): AccessChange[] {
+  const who = fullTokenId(user, name);
+  return [
+    ...state.acl
+      .filter((row) => row.who === who)
+      .map(({ path, role }) => takeRole(path, role, { type: "token", who })),
+    deleteToken(user, name),
+  ];
+}
+
+/** What has to change about the token that the settings have, so that it is one of ours in good order. */
+export function mendToken(user: string, { name, separate, mark }: TokenState): AccessChange[] {
+  return [
+    ...(separate ? [] : [separateToken(user, name)]),
+    ...(mark.kind === "settled" ? [] : [commentToken(user, name, SETTLED)]),
+  ];
+}
+
+/** The name of the token in a PM_API_TOKEN_ID, where it is one of this user's. */
+export function tokenNameOf(user: string, tokenId: string | undefined): string | undefined {
+  return tokenId?.startsWith(`${user}!`) ? tokenId.slice(user.length + 1) : undefined;
+}
+
+function foreignToken(user: string, token: string): UsageError {
+  return new UsageError({
+    what: `The token ${fullTokenId(user, token)} is there, and pve-init has not made it`,
+    why: "Its comment does not bear the mark of pve-init, which leaves alone what is somebody else's",
+    todo: ["Make one of another name: --token tasks-here, with PM_API_TOKEN_ID empty in .env"],
+    left: ["Nothing was changed"],
+  });
+}
+
+function busy(token: string, { by, pid, since }: RunMark): TaskError {
+  return new TaskError({
+    what: `Another run is making the token ${token}`,
+    why: `${by} (process ${pid}) has been at it since ${since}`,
+    todo: ["Wait until it is done and run this again"],
+    left: ["Nothing was changed"],
+  });
+}

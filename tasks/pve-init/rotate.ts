@@ -1,0 +1,188 @@
+import { saveToDotenv } from "../../lib/config/index.ts";
+import { UsageError } from "../../lib/errors.ts";
+import {
+  type AccessChange,
+  accessState,
+  addToken,
+  carryOut,
+  commentToken,
+  dropToken,
+  fullTokenId,
+  grants,
+  mendToken,
+  type NewToken,
+  nextTokenName,
+  pendingMark,
+  replacedMark,
+  reportTokens,
+  rightsToGive,
+  SETTLED,
+  tokenNameOf,
+} from "../../lib/proxmox/index.ts";
+import { runMark } from "../../lib/run-mark.ts";
+import type { Step } from "../../lib/task/index.ts";
+import { demandDotenvCounts, type InitRequest, shownChanges, targetOf } from "./request.ts";
+import { type ApiAddress, apiUrl, trustStep } from "./trust.ts";
+import { tryToken } from "./try-token.ts";
+
+/** What came of it. */
+export interface Rotated {
+  /** The token that counts from now on; undefined when it was not agreed to. */
+  readonly token: string | undefined;
+  readonly removed: readonly string[];
+}
+
+interface Plan {
+  /** The token that there is in the end, and whether it is made now: a run before may have come that far. */
+  readonly name: string;
+  readonly fresh: boolean;
+  readonly removed: readonly string[];
+  /** Until the new token is in .env. */
+  readonly before: readonly AccessChange[];
+  /** From then on. */
+  readonly after: readonly AccessChange[];
+}
+
+/**
+ * Replace the token: a second one is made, tried and saved to .env before the old one goes, so that the one in .env is
+ * valid at every moment. What is told on the node of both lets a run that was killed be gone on with.
+ */
+export function rotateSteps(request: InitRequest): {
+  readonly replace: Step[];
+  readonly remove: Step[];
+  rotated(): Rotated;
+} {
+  const { shell, names, settings, dotenv } = request;
+  const target = targetOf(request);
+  let plan: Plan;
+  let address: ApiAddress;
+  let agreed = true;
+  let token: NewToken | undefined;
+  const declined = (): string | false => !agreed && "it was not agreed to";
+  const goneOn = (): string | false => declined() || (!plan.fresh && "an earlier run has come that far");
+
+  const replace: Step[] = [
+    {
+      title: `Look at the tokens on ${target}`,
+      async run({ signal, note }) {
+        plan = await planFor(request, signal);
+        note([`On ${target}:`, ...shownChanges([...plan.before, ...plan.after])].join("\n"));
+      },
+    },
+    trustStep(
+      request,
+      () => false,
+      (found) => {
+        address = found;
+      },
+    ),
+    {
+      title: "Make the new token",
+      async run(control) {
+        const which = plan.removed.map((name) => fullTokenId(names.user, name)).join(" and ");
+        const what = plan.fresh
+          ? `Replace ${which} by ${fullTokenId(names.user, plan.name)}, and save that to ${dotenv}?`
+          : `Remove ${which}, which ${fullTokenId(names.user, plan.name)} has replaced?`;
+        agreed = await control.confirm(`${what} Whoever else uses the old one is shut out.`);
+        if (agreed) token = await carryOut(shell, plan.before, control);
+      },
+    },
+    {
+      title: "Try the new token",
+      skip: declined,
+      async run({ signal }) {
+        const { PM_API_TOKEN_SECRET: secret = "" } = settings;
+        token ??= { id: fullTokenId(names.user, plan.name), secret };
+        await tryToken(request, address, token, signal);
+      },
+    },
+    {
+      title: "Save the new token",
+      skip: goneOn,
+      async run({ note }) {
+        if (token === undefined) return;
+        const url = settings.PM_API_URL === undefined ? { PM_API_URL: apiUrl(request).href } : {};
+        const values = { ...url, PM_API_TOKEN_ID: token.id, PM_API_TOKEN_SECRET: token.secret };
+        await saveToDotenv(dotenv, values);
+        note(`Saved to ${dotenv}, readable by you alone: ${Object.keys(values).join(", ")}`);
+      },
+    },
+  ];
+  const remove: Step[] = [
+    {
+      title: "Remove the old token",
+      skip: declined,
+      run: async (control) => void (await carryOut(shell, plan.after, control)),
+      leaves: "The new token is in .env and works; run this again to remove the old one",
+    },
+  ];
+  const rotated = (): Rotated =>
+    agreed
+      ? {
+          token: fullTokenId(names.user, plan.name),
+          removed: plan.removed.map((name) => fullTokenId(names.user, name)),
+        }
+      : { token: undefined, removed: [] };
+  return { replace, remove, rotated };
+}
+
+async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan> {
+  const { shell, names, settings } = request;
+  const { user } = names;
+  const state = await accessState(shell, user, signal);
+  const known =
+    settings.PM_API_TOKEN_SECRET === undefined ? undefined : tokenNameOf(user, settings.PM_API_TOKEN_ID);
+  const { current, elsewhere, lost, replaced } = reportTokens(state, names, known);
+  const wanted = grants(state.release, settings, names.rolePrefix);
+  if (current !== undefined && replaced.length > 0) {
+    const rights = rightsToGive(state, names, wanted, [current.name]);
+    return {
+      name: current.name,
+      fresh: false,
+      removed: replaced.map(({ name }) => name),
+      before: [...rights.before, ...rights.after],
+      after: [
+        ...mendToken(user, current),
+        ...[...replaced, ...lost].flatMap((each) => dropToken(state, user, each)),
+      ],
+    };
+  }
+  const old = current ?? elsewhere;
+  if (old === undefined) throw nothingToReplace(fullTokenId(user, names.token));
+  demandDotenvCounts(request);
+  const name = nextTokenName(
+    old.name,
+    state.tokens.map((token) => token.name),
+  );
+  const rights = rightsToGive(state, names, wanted, [name]);
+  return {
+    name,
+    fresh: true,
+    removed: [old.name],
+    before: [
+      ...rights.before,
+      {
+        ...commentToken(user, old.name, replacedMark(name)),
+        undo: {
+          description: `${fullTokenId(user, old.name)} counts as before`,
+          words: commentToken(user, old.name, SETTLED).words,
+        },
+      },
+      addToken(user, name, pendingMark(runMark())),
+      ...rights.after,
+    ],
+    after: [
+      commentToken(user, name, SETTLED),
+      ...[old, ...lost].flatMap((each) => dropToken(state, user, each)),
+    ],
+  };
+}
+
+function nothingToReplace(token: string): UsageError {
+  return new UsageError({
+    what: "There is no token to replace",
+    why: `Neither the one in .env nor ${token} is on the node`,
+    todo: ["Make one:", "$ npm run pve-init"],
+    left: ["Nothing was changed"],
+  });
+}
