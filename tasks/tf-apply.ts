@@ -6,6 +6,7 @@ import {
   describePlan,
   describeProgress,
   type Guest,
+  Journal,
   leftovers,
   lossesIn,
   type NodePlaces,
@@ -20,6 +21,7 @@ import {
   type Tofu,
   type TofuSession,
 } from "../lib/tofu/index.ts";
+import { halfMadeStep } from "./environment/half-made.ts";
 import {
   ENVIRONMENT_REQUIRES,
   ENVIRONMENT_USES,
@@ -55,6 +57,8 @@ export interface ApplyDeps extends EnvironmentDeps {
   places?(node: string, signal: AbortSignal): Promise<NodePlaces>;
   /** Which of these addresses answer on the network; left out where the VMs' network is not ours. */
   answering?(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** Removes a VM with its disks. */
+  remove?(guest: Guest, signal: AbortSignal): Promise<void>;
   /** Shuts a VM down; resolves to what starts it again, or to undefined when it was off. */
   shutDown?(vm: PlannedVm, control: StepControl): Promise<(() => Promise<void>) | undefined>;
 }
@@ -71,6 +75,7 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
   /** Addresses of resources of which the new one is there. */
   const made = new Set<string>();
 
+  const journal = request.journal === undefined ? undefined : new Journal(request.journal);
   const nothingToDo = (): string | false => saved.plan.changes.length === 0 && "nothing changes";
 
   return [
@@ -88,6 +93,11 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
         refuseLosses(saved.plan, mayGo, `npm run tf-apply --${onSandbox} --env ${environment}`);
       },
     },
+    halfMadeStep(
+      () => saved.plan,
+      () => journal?.begun() ?? [],
+      deps,
+    ),
     {
       title: "Check that names and addresses are free, storages and bridges there",
       skip: () => !needsGuests(saved.plan) && "no VM is made or changed",
@@ -144,6 +154,8 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
         const patience = (): void =>
           control.note("Interrupted: OpenTofu ends what it has begun and writes its state, please wait");
         control.signal.addEventListener("abort", patience, { once: true });
+        if (plan.changes.some(({ action }) => action === "create" || action === "replace"))
+          journal?.begin((await deps.guests(control.signal)).map(({ vmid }) => vmid));
         try {
           const warnings = await tofu.apply(saved, (event) => {
             const line = describeProgress(plan, event);
@@ -152,6 +164,7 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
               made.add(event.address);
             }
           });
+          journal?.end();
           warnings.forEach(control.note);
           if (session.encryptsState) control.note(ENCRYPTED);
         } catch (error) {
@@ -211,6 +224,10 @@ export function applyDeps(settings: EnvironmentSettings): ApplyDeps {
     },
     // Behind a jump host the VMs' addresses mean nothing here.
     ...(settings.CLUSTER_ACCESS === "jump" ? {} : { answering }),
+    async remove({ node, vmid }, signal) {
+      const { apiFrom, removeVm } = await import("../lib/proxmox/index.ts");
+      await removeVm(apiFrom(settings), { node, vmid }, signal);
+    },
     async shutDown({ node, vmid }, { signal }) {
       if (vmid === undefined) return undefined;
       const { apiFrom, shutDown } = await import("../lib/proxmox/index.ts");

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { SettingName, Settings } from "../lib/config/index.ts";
 import { demandFilled } from "../lib/demand-filled.ts";
 import { formatImageName } from "../lib/image-name.ts";
+import { runMark } from "../lib/run-mark.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { registerSecret } from "../lib/secrets.ts";
 import { defineCommand, main, type Step, type StepControl } from "../lib/task/index.ts";
@@ -13,6 +14,7 @@ import {
   type StateProtection,
   stateProtection,
   TofuSession,
+  untilOrphansEnd,
   type VariableValue,
   varFiles,
 } from "../lib/tofu/index.ts";
@@ -25,6 +27,8 @@ export interface EnvironmentRequest {
   readonly environment: string;
   /** Where state and .terraform lie, when it is not the environment's folder. */
   readonly stateDir?: string;
+  /** Where it is written down which runs have begun to make VMs and did not end well; left out, it is not. */
+  readonly journal?: string;
   /** Values that beat those of globals.tfvars. */
   readonly variables: Readonly<Record<string, VariableValue>>;
   readonly secrets: Readonly<Record<string, string>>;
@@ -82,6 +86,7 @@ export async function environmentRequest(
     environment: settings.ENV,
     // A state of the sandbox beside the real one would make the next plan destroy what it does not find.
     ...(sandbox === undefined ? {} : { stateDir: join(sandbox.dir, "tofu", settings.ENV) }),
+    journal: join(sandbox?.dir ?? join(root, ".homelab"), "begun", `${settings.ENV}.json`),
     variables: {
       pm_api_url: settings.PM_API_URL.href,
       pm_api_token_id: settings.PM_API_TOKEN_ID,
@@ -91,6 +96,7 @@ export async function environmentRequest(
       snippet_storage: settings.PM_SNIPPET_STORAGE,
       bridge: settings.PM_BRIDGE,
       template: templateOf(settings),
+      run: runMark().id,
       ...(keyFile === undefined ? {} : { ssh_pubkey: (await readFile(keyFile, "utf8")).trim() }),
     },
     secrets: { pm_api_token_secret: settings.PM_API_TOKEN_SECRET },
@@ -154,7 +160,9 @@ export function initSteps(
     {
       title: `Initialise ${environment}`,
       preview: () => [`tofu -chdir=terraform/envs/${environment} init -upgrade`],
-      async run({ signal }) {
+      async run({ signal, note }) {
+        const state = request.stateDir ?? (await environmentDirectory(root, environment));
+        await untilOrphansEnd(state, signal, note);
         const session = new TofuSession(
           async () => {
             const trusted = await deps.trusted?.();

@@ -4,12 +4,14 @@ import * as v from "valibot";
 import { messageOf, TaskError } from "../errors.ts";
 import { runGently } from "../gentle.ts";
 import type { RunResult } from "../process.ts";
+import { lendFolder } from "../temporary.ts";
 import { trustBundle } from "../trust.ts";
 import { tofuEnv } from "./child-environment.ts";
 import { copyEnvironment } from "./copy-environment.ts";
 import { type Diagnostic, DiagnosticSchema, explain, tofuFailure } from "./diagnostics.ts";
 import { encryptionConfig } from "./encryption.ts";
 import { parseEvent, type TofuEvent } from "./events.ts";
+import { noteState } from "./orphans.ts";
 import { OTHER_TOFU, type Plan, parsePlan } from "./plan.ts";
 import { Scratch } from "./scratch.ts";
 import { type ManagedVm, vmsInState } from "./state.ts";
@@ -83,6 +85,7 @@ export class Tofu {
   static async open(options: TofuOptions): Promise<Tofu> {
     const { cliConfigFile, stateDir, secrets, passphrase, trusted, varFiles = [], variables = {} } = options;
     const scratch = Scratch.open();
+    noteState(scratch.path, stateDir ?? options.directory);
     // A -var-file beats TF_VAR_*, and the last one beats those before it.
     const last = await scratch.write("settings.tfvars.json", JSON.stringify(variables));
     const directory =
@@ -227,7 +230,9 @@ export class Tofu {
   async #run(args: readonly string[], onLine: (line: string) => void = () => {}): Promise<RunResult> {
     const { program, directory, signal } = this.#options;
     signal?.throwIfAborted();
-    return await runGently(program, args, { cwd: directory, env: this.#env, signal, onLine });
+    // It comes to its end when we are killed, and needs its folder for as long.
+    const onStart = (pid: number): void => lendFolder(this.#scratch.path, pid);
+    return await runGently(program, args, { cwd: directory, env: this.#env, signal, onLine, onStart });
   }
 }
 

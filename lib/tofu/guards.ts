@@ -12,6 +12,8 @@ export interface Guest {
   readonly addresses: readonly string[];
   /** Sizes of its disks in gigabytes, by slot ("scsi0"). */
   readonly disks?: Readonly<Record<string, number>>;
+  /** Its options as the node has them: notes, lock. */
+  readonly config?: Readonly<Record<string, string>>;
 }
 
 /** The VMs that a plan replaces or removes: what is on their disks is lost. */

@@ -23,7 +23,10 @@ export {
   refuseMissingPlaces,
   refuseShrinking,
 } from "./guards.ts";
+export { beingCloned, halfMade } from "./half-made.ts";
+export { type BegunRun, Journal } from "./journal.ts";
 export { leftovers } from "./leftovers.ts";
+export { untilOrphansEnd } from "./orphans.ts";
 export { type EnvironmentOutputs, parseOutputs } from "./outputs.ts";
 export { type Plan, type PlannedAction, type PlannedChange, type PlannedVm, parsePlan } from "./plan.ts";
 export { TofuSession } from "./session.ts";

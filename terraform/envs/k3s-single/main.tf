@@ -23,4 +23,6 @@ module "server" {
 
   user_data       = var.user_data
   snippet_storage = var.snippet_storage
+
+  run = var.run
 }

@@ -149,3 +149,9 @@ variable "user_data" {
   description = "Optional cloud-init user-data snippet name"
   default     = ""
 }
+
+variable "run" {
+  type        = string
+  description = "The run that makes the VM, for its notes; the tasks set it"
+  default     = ""
+}

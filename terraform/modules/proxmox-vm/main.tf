@@ -20,7 +20,7 @@ locals {
 # an 8 GB disk on local-lvm …): so everything that matters is named here, also where it equals the template.
 resource "proxmox_virtual_environment_vm" "vm" {
   name        = var.name
-  description = "Made from the template ${var.template} (${local.template_id}) and changed by OpenTofu: settings changed here by hand are set back by the next apply."
+  description = "Made from the template ${var.template} (${local.template_id})${var.run == "" ? "" : " by run ${var.run}"} and changed by OpenTofu: settings changed here by hand are set back by the next apply."
   tags        = sort(var.tags) # Proxmox sorts them; another order would be a change in every plan
   node_name   = var.node
   vm_id       = var.vm_id

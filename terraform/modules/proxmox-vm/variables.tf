@@ -262,6 +262,18 @@ variable "snippet_storage" {
   nullable    = false
 }
 
+variable "run" {
+  type        = string
+  description = "The run that makes the VM, for its notes: by it the tasks know what a killed run has left half made"
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[0-9a-f]*$", var.run))
+    error_message = "run must be a run's number in hexadecimal digits, as the tasks give it."
+  }
+}
+
 variable "agent_timeout" {
   type        = string
   description = "How long to wait for the guest agent to report an address; a guest whose agent is dead delays every plan by this"

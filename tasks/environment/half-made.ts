@@ -1,0 +1,66 @@
+import { TaskError } from "../../lib/errors.ts";
+import { pollUntil } from "../../lib/poll.ts";
+import type { Step } from "../../lib/task/index.ts";
+import {
+  type BegunRun,
+  beingCloned,
+  type Guest,
+  halfMade,
+  needsGuests,
+  type Plan,
+} from "../../lib/tofu/index.ts";
+
+/** How long a clone may take that a killed run has begun: the node goes on with it. */
+const CLONE_MS = 60 * 60_000;
+
+export interface HalfMadeDeps {
+  /** Every VM and template of the cluster. */
+  guests(signal: AbortSignal): Promise<readonly Guest[]>;
+  /** Removes a VM with its disks; left out, none is. */
+  remove?(guest: Guest, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * What a killed run has left half made is in no state, and its name is in the way: it is removed once that is agreed to,
+ * for the plan makes it anew.
+ * @param planned the plan, once it is made
+ * @param begun the runs that did not end well
+ */
+export function halfMadeStep(
+  planned: () => Plan,
+  begun: () => readonly BegunRun[],
+  { guests, remove }: HalfMadeDeps,
+): Step {
+  return {
+    title: "Look for VMs that an interrupted run has left half made",
+    skip: () =>
+      (remove === undefined || begun().length === 0 || !needsGuests(planned())) && "none was interrupted",
+    async run({ signal, output, note, confirm }) {
+      const all = await pollUntil(
+        async () => {
+          const there = await guests(signal);
+          const [cloning] = beingCloned(there, begun());
+          if (cloning === undefined) return { value: there };
+          const pending = `VM ${cloning.vmid} is still being cloned on ${cloning.node}`;
+          output(pending);
+          return { pending };
+        },
+        { timeoutMs: CLONE_MS, signal },
+        (why) =>
+          new TaskError({
+            what: "What an interrupted run has begun on the node does not come to its end",
+            why,
+            todo: ["Look at the node's tasks in its web interface; end the clone there if it hangs"],
+            left: ["Nothing was changed"],
+          }),
+      );
+      for (const { guest, run } of halfMade(planned(), all, begun())) {
+        const what = `VM ${guest.vmid} (${guest.name}), which run ${run.id} of ${run.since} has left half made`;
+        // Without consent the next step says that the name is taken.
+        if (!(await confirm(`Remove ${what}? It is made anew`))) continue;
+        await remove?.(guest, signal);
+        note(`Removed ${what}`);
+      }
+    },
+  };
+}
