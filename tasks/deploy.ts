@@ -11,6 +11,7 @@ import {
   type ProxmoxApi,
   SshWay,
   shellFrom,
+  type UploadWay,
 } from "../lib/proxmox/index.ts";
 import type { Sandbox } from "../lib/sandbox/index.ts";
 import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
@@ -169,6 +170,8 @@ export class Deploy {
     const templates = (await listVms(api, signal).finally(() => api.close())).filter((vm) => vm.template);
     const template = templates.find((vm) => vm.name === name);
     if (template !== undefined) {
+      // A run that was killed between the template and its end: the upload goes to its end, and finds the template.
+      if (image !== undefined && (await this.#way().remains(name, signal))) return this.#upload(image);
       const reason = `VM ${template.vmid} on ${template.node}`;
       return [
         { title: "Upload the image", skip: () => `the template is there: ${reason}`, run: async () => {} },
@@ -192,8 +195,13 @@ export class Deploy {
     return this.#upload(image);
   }
 
-  #upload(image: string): Step[] {
+  #way(): UploadWay {
     const { settings, via } = this.#request;
+    return via === "api" ? new ApiWay(this.#api, settings.PM_NODE) : new SshWay(this.#shell);
+  }
+
+  #upload(image: string): Step[] {
+    const { settings } = this.#request;
     return uploadSteps(
       {
         file: resolve(image),
@@ -202,7 +210,7 @@ export class Deploy {
         storage: settings.PM_STORAGE,
         bridge: settings.PM_BRIDGE,
       },
-      { way: via === "api" ? new ApiWay(this.#api, settings.PM_NODE) : new SshWay(this.#shell) },
+      { way: this.#way() },
     );
   }
 }

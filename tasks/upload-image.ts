@@ -13,6 +13,7 @@ import {
   type ImageMetadata,
   imageMetadata,
   inspectQcow2,
+  interruptedUploads,
   keepMetadata,
   type NodeLock,
   previewPlan,
@@ -105,7 +106,9 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       async run({ signal }) {
         await way.demandNode(signal);
         plan = { ...plan, imagePath: way.place(name, content.sha256) };
-        existing = await sameTemplate(vms, name, signal, content.sha256);
+        const query = { name, sha256: content.sha256, alone: way.locks };
+        const left = await interruptedUploads(vms, query, signal);
+        existing = await sameTemplate(vms, name, signal, content.sha256, left);
         if (existing === undefined) await way.demandRoom(plan, image, content, signal);
       },
     },
@@ -116,6 +119,26 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       async run({ signal, undo }) {
         lock = await way.lock(name, signal);
         undo("the lock on the node released", async () => await lock?.release());
+      },
+    },
+    {
+      title: "Remove what interrupted uploads of it have left",
+      skip: () => existing !== undefined && "the template is there already",
+      async run({ signal, confirm, note }) {
+        const query = { name, sha256: content.sha256, alone: way.locks };
+        for (const { vmid } of await interruptedUploads(vms, query, signal)) {
+          const what = `VM ${vmid} (${name}), which an interrupted upload has left`;
+          if (!(await confirm(`Remove ${what}?`))) {
+            throw new TaskError({
+              what: `The name ${name} is taken on the node`,
+              why: `VM ${vmid} has it, which an interrupted upload has left, and the answer was no`,
+              todo: ["See what was left, and remove it:", "$ npm run leftovers"],
+              left: ["Nothing was changed"],
+            });
+          }
+          await vms.destroy(vmid, { signal });
+          note(`Removed ${what}`);
+        }
       },
     },
     step("Send the image", "send", "The image was not sent", async (control) => {
@@ -166,13 +189,15 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       title: "Remove the transferred file and write the metadata",
       preview: () => way.preview("remove", plan),
       async run({ signal, note }) {
-        // An earlier run may have been killed between the template and this.
-        const stays = await way.remove(plan.imagePath, signal);
-        if (stays !== undefined) note(stays);
-        await lock?.release();
         const metadata = existing ?? made;
         if (metadata === undefined) return;
         const kept = await keepMetadata(`${file}.json`, metadata);
+        // An earlier run may have been killed between the template and this. What lies on the node goes last: as long as
+        // it is there, a run knows that there is something left to do.
+        const held = lock ?? (await way.lock(name, signal));
+        const stays = await way.remove(plan.imagePath, signal);
+        if (stays !== undefined) note(stays);
+        await held.release();
         note(`Template ${name} has number ${metadata.template_id}; its metadata are in its notes${kept}`);
         done?.(metadata);
       },

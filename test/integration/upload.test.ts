@@ -18,7 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -144,6 +144,7 @@ async function upload(
     shell = new NodeShell(target()),
     interrupt = new AbortController(),
     output = (_line: string): void => {},
+    yes = false,
   } = {},
 ): Promise<Upload> {
   shells.push(shell);
@@ -163,7 +164,7 @@ async function upload(
   );
   await runSteps(steps, {
     signal,
-    yes: false,
+    yes,
     reporter: {
       drawsList: false,
       step: ({ title, state }) => void (state === "skipped" && skipped.push(title)),
@@ -678,6 +679,82 @@ describe("an upload that fails is rolled back", () => {
     const [, byHand = "false"] = /^\$ (ssh .*qm destroy.*)$/m.exec(left.join("\n")) ?? [];
     execFileSync("/bin/sh", ["-c", byHand], { stdio: "ignore" });
     assert.ok((await pve.vms()).every((vm) => vm.name !== name));
+  });
+});
+
+describe("an upload that was killed", () => {
+  const DEAD = "homelab run 0badc0de by";
+  /** As an upload marks its VM, by a process of this machine that is gone, or by one of another machine. */
+  const mark = (by: string): string =>
+    `Being uploaded (0123): ${DEAD} ${by} (process 4194303, start-1) since 2026-11-26T14:57:55Z`;
+  const here = `${userInfo().username}@${hostname()}`;
+
+  for (const [when, by] of [
+    ["here", here],
+    ["on another machine, for its lock is free", "ann@elsewhere"],
+  ] as const) {
+    test(`leaves a VM that the next one removes: ${when}`, async () => {
+      const name = freshName();
+      const left = 900;
+      await pve.createVm(left, name, { tags: "homelab;k3s;template", description: mark(by) });
+      const { metadata, notes } = await upload({ file: await image(), name }, { yes: true });
+      assert.deepEqual(
+        (await pve.vms()).filter((vm) => vm.name === name).map(({ vmid }) => vmid),
+        [metadata?.template_id],
+      );
+      assert.notEqual(metadata?.template_id, left);
+      assert.match(notes.join("\n"), /Removed VM 900 \(.*\), which an interrupted upload has left/);
+    });
+  }
+
+  test("just before its VM became a template: its notes tell the image", async () => {
+    const [name, file] = [freshName(), await image()];
+    const shell = new TroubledShell(async (words, run) => {
+      if (words[1] === "template" || words[1] === "destroy") throw failed("killed");
+      return await run(words);
+    });
+    await refused(upload({ file, name }, { shell }));
+    assert.equal((await pve.vms()).filter((vm) => vm.name === name && vm.template !== 1).length, 1);
+    await upload({ file, name }, { yes: true });
+    assert.deepEqual(
+      (await pve.vms()).filter((vm) => vm.name === name).map(({ template }) => template),
+      [1],
+    );
+  });
+
+  test("a VM of that name without our mark stays, and is named", async () => {
+    const name = freshName();
+    for (const more of [
+      { tags: "homelab", description: "by hand" },
+      { tags: "", description: mark(here) },
+    ]) {
+      await pve.createVm(901, name, more);
+      const { what } = await refused(
+        unchanged(async () => await upload({ file: await image(), name }, { yes: true })),
+      );
+      assert.equal(what, `The name ${name} is taken on the node`);
+      await pve.destroy(901);
+    }
+  });
+
+  test("after the template was made: what was sent goes, and the metadata are written", async () => {
+    const [name, file] = [freshName(), await image()];
+    const shell = new NodeShell(target());
+    shells.push(shell);
+    const way = new SshWay(shell);
+    const { metadata } = await upload({ file, name });
+    const { sha256 } = await readContent(file, { signal: new AbortController().signal, output: () => {} });
+    const signal = new AbortController().signal;
+    assert.equal(await way.remains(name, signal), false);
+    writeFileSync(onNode(`${name}-${sha256.slice(0, 12)}.qcow2`), "sent");
+    writeFileSync(onNode(`${name}-${sha256.slice(0, 12)}.qcow2.run`), mark(here));
+    writeFileSync(onNode(`${name}.lock`), "");
+    rmSync(`${file}.json`);
+    assert.equal(await way.remains(name, signal), true);
+    const again = await upload({ file, name });
+    assert.deepEqual(again.metadata, metadata);
+    assert.equal(await way.remains(name, signal), false);
+    assert.ok(existsSync(`${file}.json`));
   });
 });
 

@@ -1,5 +1,6 @@
 /** How an image becomes a template, over SSH or by the API: the single deeds, whose order the task knows. */
 export { bytesAfter, type Content, readContent } from "./content.ts";
+export { interruptedUploads } from "./interrupted.ts";
 export { keepMetadata } from "./metadata-file.ts";
 export { demandFirst, sameTemplate } from "./names.ts";
 export { LOCK_TAKEN, type NodeLock } from "./node-lock.ts";

@@ -1,11 +1,12 @@
 import { TaskError } from "../../errors.ts";
 import { nextFreeName } from "../../image-name.ts";
 import { type ImageMetadata, parseNotes } from "../image-metadata.ts";
-import type { TemplatePlan, VmMaker } from "../vm-maker.ts";
+import type { MadeVm, TemplatePlan, VmMaker } from "../vm-maker.ts";
 
 /**
  * The template's metadata, when it is there and was made from the very same image.
  * @param sha256 of the image; without it every template of the name is somebody else's
+ * @param leftOver VMs of the name that do not count: interrupted uploads have left them, and they will go
  * @throws {TaskError} when the name is taken by something else
  */
 export async function sameTemplate(
@@ -13,9 +14,10 @@ export async function sameTemplate(
   name: string,
   signal: AbortSignal,
   sha256?: string,
+  leftOver: readonly MadeVm[] = [],
 ): Promise<ImageMetadata | undefined> {
   const there = await vms.list({ signal });
-  const taken = there.find((vm) => vm.name === name);
+  const taken = there.find((vm) => vm.name === name && leftOver.every(({ vmid }) => vmid !== vm.vmid));
   if (taken === undefined) return undefined;
   const config = await vms.config(taken.vmid, { signal });
   const metadata = parseNotes(config.description ?? "");

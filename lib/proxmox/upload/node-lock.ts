@@ -1,6 +1,7 @@
 import { TaskError } from "../../errors.ts";
+import { pollUntil } from "../../poll.ts";
 import { CommandError, childEnv, start } from "../../process.ts";
-import { formatMark, runMark } from "../../run-mark.ts";
+import { formatMark, goesOn, parseMark, runMark } from "../../run-mark.ts";
 import { quoteWords } from "../quote.ts";
 import type { NodeShell } from "../ssh.ts";
 import { UPLOAD_FOLDER } from "./place.ts";
@@ -14,11 +15,42 @@ export interface NodeLock {
   release(): Promise<void>;
 }
 
+/** How long the node may take to notice that a killed run's connection is gone. */
+const GONE_MS = 30_000;
+
 /**
- * Make sure that nobody else uploads an image of this name, from whatever machine.
+ * Make sure that nobody else uploads an image of this name, from whatever machine. The lock of a run that was killed goes
+ * with its connection, a moment later.
  * @throws {TaskError} saying who does, and since when
  */
 export async function lockUpload(shell: NodeShell, name: string, signal: AbortSignal): Promise<NodeLock> {
+  return await pollUntil(
+    async () => {
+      const taken = await tryUploadLock(shell, name, signal);
+      if (typeof taken !== "string") return { value: taken };
+      const run = parseMark(taken);
+      if (run === undefined || goesOn(run) !== false) throw underWay(name, taken);
+      return { pending: taken };
+    },
+    { timeoutMs: GONE_MS, everyMs: 500, signal },
+    (holder) => underWay(name, holder),
+  );
+}
+
+function underWay(name: string, holder: string): TaskError {
+  return new TaskError({
+    what: `Another upload of ${name} is under way`,
+    why: `It is ${holder || "somebody else's"}`,
+    todo: ["Wait until it is done, then run this again: it finds the template", "Or end it where it runs"],
+  });
+}
+
+/** The lock, or who has it. */
+async function tryUploadLock(
+  shell: NodeShell,
+  name: string,
+  signal: AbortSignal,
+): Promise<NodeLock | string> {
   const file = `${UPLOAD_FOLDER}/${name}.lock`;
   const holder = formatMark(runMark());
   // cat ends with its stdin: when we say so, or when the connection is gone.
@@ -51,12 +83,9 @@ export async function lockUpload(shell: NodeShell, name: string, signal: AbortSi
   } finally {
     signal.removeEventListener("abort", abort);
   }
-  const { stdout } = await shell.run(["cat", `${file}.by`], { signal });
-  throw new TaskError({
-    what: `Another upload of ${name} is under way`,
-    why: `It is ${stdout.trim() || "somebody else's"}`,
-    todo: ["Wait until it is done, then run this again: it finds the template", "Or end it where it runs"],
-  });
+  // Whoever has it by now may still have to say so.
+  const { stdout } = await shell.run(["cat", `${file}.by`], { signal, allow: [0, 1] });
+  return stdout.trim();
 }
 
 async function saysHeld(stdout: NodeJS.ReadableStream): Promise<typeof HELD> {

@@ -33,6 +33,7 @@ const volumesAnswer = v.array(v.object({ volid: v.string(), size: number }));
 export class ApiWay implements UploadWay {
   readonly target: string;
   readonly vms: ApiVms;
+  readonly locks = false;
   readonly #api: ProxmoxApi;
   readonly #node: string;
   #storages: readonly StorageRow[] = [];
@@ -130,6 +131,14 @@ export class ApiWay implements UploadWay {
         todo: ["Free some space there, or choose another storage; what is there:", "$ pvesm status"],
       });
     }
+  }
+
+  async remains(name: string, signal: AbortSignal): Promise<boolean> {
+    await this.demandNode(signal);
+    const storage = this.#import?.storage ?? "";
+    const path = this.#path(`/storage/${encodeURIComponent(storage)}/content`);
+    const volumes = await this.#api.get(path, volumesAnswer, { content: "import" }, signal);
+    return volumes.some(({ volid }) => volid.startsWith(`${storage}:import/${name}-`));
   }
 
   /** The API knows no locks: of two uploads, the VM with the lower number stays. */

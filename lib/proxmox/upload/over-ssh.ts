@@ -17,6 +17,7 @@ import type { Deed, UploadWay } from "./way.ts";
 export class SshWay implements UploadWay {
   readonly target: string;
   readonly vms: Qm;
+  readonly locks = true;
   readonly #shell: NodeShell;
 
   constructor(shell: NodeShell) {
@@ -61,6 +62,12 @@ export class SshWay implements UploadWay {
     const arrived = await arrivedBytes(this.#shell, plan.imagePath, content, signal);
     const toSend = bytesAfter(content.extents, arrived);
     await demandRoom(this.#shell, plan.storage, image, toSend, signal);
+  }
+
+  async remains(name: string, signal: AbortSignal): Promise<boolean> {
+    const folder = quoteWords([UPLOAD_FOLDER]);
+    const { stdout } = await this.#shell.runLine(`test -d ${folder} && ls ${folder} || true`, { signal });
+    return stdout.split("\n").some((file) => file.startsWith(`${name}-`) || file.startsWith(`${name}.`));
   }
 
   async lock(name: string, signal: AbortSignal): Promise<NodeLock> {

@@ -21,6 +21,8 @@ export interface UploadWay {
   /** Whom it talks to, for titles: "root@10.23.45.10". */
   readonly target: string;
   readonly vms: VmMaker;
+  /** Whether its lock keeps everybody else out, on whatever machine. */
+  readonly locks: boolean;
   /** What a deed comes to, for people. */
   preview(deed: Deed, plan: TemplatePlan): readonly string[];
   /** @throws {TaskError} where this way cannot be gone, saying what it lacks */
@@ -32,6 +34,8 @@ export interface UploadWay {
   place(name: string, sha256: string): string;
   /** @throws {TaskError} when there is too little room for the image, or for the disk it becomes */
   demandRoom(plan: TemplatePlan, image: Qcow2, content: Content, signal: AbortSignal): Promise<void>;
+  /** Whether an upload of this name has left anything of what was sent, though perhaps it came to a template. */
+  remains(name: string, signal: AbortSignal): Promise<boolean>;
   /** @throws {TaskError} when somebody else uploads the same image now */
   lock(name: string, signal: AbortSignal): Promise<NodeLock>;
   send(file: string, content: Content, place: string, options: SendOptions): Promise<Sent>;
