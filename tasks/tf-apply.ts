@@ -164,7 +164,6 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
               made.add(event.address);
             }
           });
-          journal?.end();
           warnings.forEach(control.note);
           if (session.encryptsState) control.note(ENCRYPTED);
         } catch (error) {
@@ -181,6 +180,8 @@ export function applySteps(request: ApplyRequest, deps: ApplyDeps): Step[] {
       async run() {
         const outputs = await (await session.tofu()).outputs();
         session.close();
+        // Also where a killed run's OpenTofu has come to its end by itself: the state knows all that was begun.
+        journal?.end();
         done?.({ changed: saved.plan.changes.length > 0, outputs });
       },
     },
