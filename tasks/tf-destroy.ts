@@ -12,6 +12,7 @@ import {
   ENVIRONMENT_USES,
   type EnvironmentDeps,
   type EnvironmentRequest,
+  type EnvironmentSettings,
   environmentDeps,
   environmentRequest,
   initSteps,
@@ -24,8 +25,13 @@ export interface DestroyRequest extends EnvironmentRequest {
   readonly done?: (gone: readonly string[]) => void;
 }
 
+export interface DestroyDeps extends EnvironmentDeps {
+  /** Which of some VMs the API's token may not see. */
+  hidden?(vmids: readonly number[], signal: AbortSignal): Promise<readonly number[]>;
+}
+
 /** Remove everything an environment consists of, once it is clear what that is. */
-export function destroySteps(request: DestroyRequest, deps: EnvironmentDeps): Step[] {
+export function destroySteps(request: DestroyRequest, deps: DestroyDeps): Step[] {
   const { environment, confirmed = false, done } = request;
   let session: TofuSession;
   let saved: SavedPlan;
@@ -37,9 +43,18 @@ export function destroySteps(request: DestroyRequest, deps: EnvironmentDeps): St
     {
       title: `Find out what ${environment} consists of`,
       preview: () => [`tofu -chdir=terraform/envs/${environment} plan -destroy -out=PLAN`],
-      async run({ note }) {
-        saved = await (await session.tofu()).plan({ destroy: true });
+      async run({ note, signal }) {
+        const tofu = await session.tofu();
+        saved = await tofu.plan({ destroy: true });
         const { plan, warnings } = saved;
+        // What the token may not see OpenTofu takes for gone, and would forget: the VM would stay for ever.
+        const planned = plan.changes.map(({ address }) => address);
+        const absent = (await tofu.managed()).filter(({ address }) => !planned.includes(address));
+        const hidden = await deps.hidden?.(
+          absent.map(({ vmid }) => vmid),
+          signal,
+        );
+        if (hidden !== undefined && hidden.length > 0) throw notSeen(environment, hidden);
         warnings.forEach(note);
         if (plan.changes.length > 0) note(describePlan(plan).join("\n"));
       },
@@ -72,6 +87,29 @@ export function destroySteps(request: DestroyRequest, deps: EnvironmentDeps): St
   ];
 }
 
+function notSeen(environment: string, vmids: readonly number[]): TaskError {
+  const paths = vmids.map((vmid) => `/vms/${vmid}`).join(", ");
+  return new TaskError({
+    what: `${environment} is not destroyed: the API's token may not see its VMs`,
+    why: `It lacks VM.Audit on ${paths}; without it OpenTofu takes them for gone`,
+    todo: [`Give the token VM.Audit on /vms, or let the node be made ready anew:`, "$ npm run pve-init"],
+    left: ["Nothing was changed"],
+  });
+}
+
+/** What destroying needs from outside of OpenTofu, from settings. */
+function destroyDeps(settings: EnvironmentSettings): DestroyDeps {
+  return {
+    ...environmentDeps(settings),
+    async hidden(vmids, signal) {
+      if (vmids.length === 0) return [];
+      const { apiFrom, hiddenVms } = await import("../lib/proxmox/index.ts");
+      const api = apiFrom(settings);
+      return await hiddenVms(api, vmids, signal).finally(() => api.close());
+    },
+  };
+}
+
 const command = defineCommand({
   name: "tf-destroy",
   summary: "Destroy an environment's VMs; without a terminal give both --env NAME and --yes",
@@ -101,7 +139,7 @@ const command = defineCommand({
     await alone(
       context,
       settings.ENV,
-      async () => await context.steps(destroySteps(request, environmentDeps(settings))),
+      async () => await context.steps(destroySteps(request, destroyDeps(settings))),
     );
   },
 });

@@ -57,7 +57,7 @@ const SETTINGS = {
   PM_API_TOKEN_ID: setting({
     group: PROXMOX,
     about: "API token's id",
-    where: "Datacenter → Permissions → API Tokens in the web interface",
+    where: "Datacenter → Permissions → API Tokens in the web interface; npm run pve-init makes one",
     example: "homelab@pve!tasks",
     suggest: () => "homelab@pve!tasks",
     tfVar: "pm_api_token_id",
@@ -66,7 +66,7 @@ const SETTINGS = {
   PM_API_TOKEN_SECRET: setting({
     group: PROXMOX,
     about: "API token's secret",
-    where: "shown once, when the token is made",
+    where: "shown once, when the token is made; npm run pve-init saves it here",
     example: "00000000-0000-0000-0000-000000000000",
     secret: true,
     tfVar: "pm_api_token_secret",

@@ -1,6 +1,7 @@
 import { InterruptedError, TaskError } from "../errors.ts";
 import { runGently } from "../gentle.ts";
 import { childEnv } from "../process.ts";
+import { privilegeAdvice } from "../proxmox/index.ts";
 import { redact } from "../secrets.ts";
 import { type PackerEvent, parsePackerLine } from "./events.ts";
 import { KeptVm } from "./kept-vm.ts";
@@ -93,10 +94,12 @@ async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<Re
   });
   if (signal.aborted) throw new InterruptedError({ why: `during "${progress.current}"` });
   if (exitCode === 0) return artifacts;
+  const why = redact([...recent, ...errors, stderr.trim()].filter((text) => text !== "").join("\n"));
   throw new TaskError({
     what: `The image was not built: "${progress.current}" failed`,
-    why: redact([...recent, ...errors, stderr.trim()].filter((text) => text !== "").join("\n")),
+    why,
     todo: [
+      ...privilegeAdvice(why),
       "See everything that Packer and the scripts said: run it again with --verbose",
       ...(keepOnError ? [] : ["Keep what is built so far and look into it: --on-error=keep"]),
     ],

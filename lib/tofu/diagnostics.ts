@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { SETTING_NAMES, specOf } from "../config/index.ts";
 import { TaskError, UsageError } from "../errors.ts";
+import { privilegeAdvice } from "../proxmox/index.ts";
 import { encryptionFailure } from "./encryption.ts";
 
 /** What tofu says about a problem, as its JSON output has it. */
@@ -30,13 +31,23 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
   ],
   [/hostname lookup '[^']*' failed/, "Check PM_NODE: the cluster has no node of that name"],
   [/\b401\b|authentication failure|no such token/i, "Check PM_API_TOKEN_ID and PM_API_TOKEN_SECRET"],
+  [/x509: .*has expired/, "Renew the node's certificate, there: pvecm updatecerts --force"],
   [
-    /\b403\b|Permission check failed/,
-    "Give the token the privilege named above on the path named above; with privilege separation it needs its own permissions",
+    /connection refused|no such host|i\/o timeout|no route to host|network is unreachable|connection reset|\bEOF$|Reason: unexpected EOF/m,
+    "Check PM_API_URL, and that the node is up and reachable from here; then run this again",
   ],
   [
-    /connection refused|no such host|i\/o timeout|no route to host|network is unreachable/,
-    "Check PM_API_URL, and that the node is up and reachable from here",
+    /\b50[234] response|invalid character '<'/,
+    "A proxy in between may answer in the node's place: use the node's own address as PM_API_URL",
+  ],
+  [/\b59[56] response/, "Check PM_NODE, and that the node is online: the call was passed on to it in vain"],
+  [
+    /No space left on device|unable to activate storage|is not online/,
+    "See to the storage, on the node (pvesm status), or choose another one with PM_STORAGE; then run this again",
+  ],
+  [
+    /no such task/,
+    "The node has lost a task of its own, because it was killed or the node has restarted: see what is there (qm list on the node)",
   ],
   [
     /can't lock file|VM is locked/,
@@ -59,6 +70,11 @@ const KEY = [
   "$ ssh-keygen -t ed25519",
 ] as const;
 
+/** Where nothing better is known. */
+const OTHERWISE = [
+  "If that does not explain itself, the node's log of tasks may, or a log of OpenTofu: run this again with TOOL_LOG=debug",
+];
+
 /** Whoever wrote the configuration has to change it; nothing was started. */
 const WRONG_CONFIGURATION =
   /^(Invalid value for variable|No value for required variable|Invalid value for input variable)$/;
@@ -77,6 +93,8 @@ export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], ot
   if (lock !== undefined) return lock;
   const why = errors.map(explain).join("\n\n") || otherwise.trim() || "it gave no reason";
   const todo = HINTS.flatMap(([pattern, line]) => (pattern.test(why) ? [line] : []));
+  // The provider breaks long lines.
+  todo.push(...privilegeAdvice(why.replace(/\s*\n\s*/g, " ")));
   const wrong = errors.length > 0 && errors.every(({ summary }) => WRONG_CONFIGURATION.test(summary));
   const missing = errors.flatMap(({ summary, detail }) =>
     summary === "No value for required variable" ? [/variable "([\w-]+)"/.exec(detail)?.[1] ?? ""] : [],
@@ -93,6 +111,7 @@ export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], ot
       `Set ${others.join(", ")} in terraform/globals.tfvars; globals.tfvars.example explains the values`,
     );
   }
+  if (todo.length === 0) todo.push(...OTHERWISE);
   return new (wrong ? UsageError : TaskError)({ what, why, todo });
 }
 

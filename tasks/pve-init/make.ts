@@ -18,6 +18,7 @@ import {
   SETTLED,
   takeRole,
   tokenNameOf,
+  withoutTokens,
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
@@ -146,7 +147,8 @@ function planFor(request: InitRequest, state: AccessState, note: (line: string) 
   }
   const token = current?.name ?? names.token;
   const wanted = grants(state.release, settings, names.rolePrefix);
-  const rights = rightsToGive(state, names, wanted, [token]);
+  // A token that takes the name of a lost one has none of its rights.
+  const rights = rightsToGive(withoutTokens(state, names.user, lost), names, wanted, [token]);
   for (const line of rights.differences) note(line);
   const fresh = current === undefined;
   if (fresh) {

@@ -7,4 +7,11 @@ export { commandsToPaste } from "./paste.ts";
 export { removalOf } from "./removal.ts";
 export { rightsToGive } from "./rights.ts";
 export { type AccessState, accessState } from "./state.ts";
-export { dropToken, mendToken, reportTokens, type TokenReport, tokenNameOf } from "./tokens.ts";
+export {
+  dropToken,
+  mendToken,
+  reportTokens,
+  type TokenReport,
+  tokenNameOf,
+  withoutTokens,
+} from "./tokens.ts";

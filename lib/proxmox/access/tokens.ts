@@ -66,6 +66,16 @@ export function dropToken(state: AccessState, user: string, { name }: TokenState
   ];
 }
 
+/** What is on the node once some tokens are gone, and their entries with them. */
+export function withoutTokens(state: AccessState, user: string, gone: readonly TokenState[]): AccessState {
+  const ids = gone.map(({ name }) => fullTokenId(user, name));
+  return {
+    ...state,
+    tokens: state.tokens.filter((token) => !gone.includes(token)),
+    acl: state.acl.filter(({ who }) => !ids.includes(who)),
+  };
+}
+
 /** What has to change about the token that the settings have, so that it is one of ours in good order. */
 export function mendToken(user: string, { name, separate, mark }: TokenState): AccessChange[] {
   return [

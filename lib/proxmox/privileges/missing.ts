@@ -18,7 +18,10 @@ export interface MissingPrivilege {
 const PLACES: readonly Place[] = ["vms", "storage", "images", "network"];
 
 /** Privileges by path, each with whether it also holds below the path. */
-const permissionsAnswer = v.record(v.string(), v.record(v.string(), v.union([v.number(), v.string()])));
+export const permissionsAnswer = v.record(
+  v.string(),
+  v.record(v.string(), v.union([v.number(), v.string()])),
+);
 
 /**
  * Which privileges the token lacks for which tasks. What counts is what it may in the end: with privilege separation, what
