@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { start } from "../../lib/process.ts";
 import { isRunning } from "../../lib/sandbox/index.ts";
+import { pins } from "../../lib/toolchain/index.ts";
 import { gitOpsTools } from "../support/gitops.ts";
 import { eventsOf, WorkingCopy } from "../support/working-copy.ts";
 
@@ -41,11 +42,12 @@ describe("demo", () => {
     assert.ok(last?.event === "result" && last.ok);
     const { nodes, argocd, applications } = last.status as {
       nodes: unknown;
-      argocd: string;
+      argocd: { namespace: string; version: string; controllers?: string };
       applications: { name: string; sync?: string; health?: string }[];
     };
     assert.deepEqual(nodes, [{ name: "k3s-s1", ready: true, version: "v1.35.6+k3s1" }]);
-    assert.equal(argocd, "3.5.7 in argocd");
+    assert.deepEqual([argocd.namespace, argocd.version], ["argocd", pins.argocd.version]);
+    assert.equal(argocd.controllers !== undefined, syncsNothing === false);
     assert.deepEqual(
       applications.map(({ name, sync, health }) => [name, sync, health]),
       syncsNothing === false
