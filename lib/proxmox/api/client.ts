@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { TaskError } from "../../errors.ts";
 import { registerSecret } from "../../secrets.ts";
+import { privilegeAdvice } from "../privileges/index.ts";
 import { quoteWords } from "../quote.ts";
 import { taskLogAnswer, taskStatusAnswer, upidAnswer } from "./answers.ts";
 import { notTheApi, refusal, unreachable } from "./failures.ts";
@@ -256,6 +257,7 @@ function taskFailure(upid: string, exitstatus: string, log: readonly string[]): 
     what: `The node's task ${type} ${id} failed`,
     why: [exitstatus, ...before.slice(-5)].join("\n"),
     todo: [
+      ...privilegeAdvice(exitstatus),
       "Its whole log, on the node:",
       `$ ${quoteWords(["pvesh", "get", `/nodes/${node}/tasks/${upid}/log`])}`,
     ],

@@ -1,4 +1,5 @@
 import { type Failure, messageOf, TaskError } from "../../errors.ts";
+import { privilegeAdvice } from "../privileges/index.ts";
 import { CaFileError, FingerprintError, shownCertificate } from "./tls.ts";
 
 /** The API refused a call, in its own words. */
@@ -35,16 +36,7 @@ export function refusal(call: string, status: number, reason: string, body: stri
     });
   }
   if (status === 403) {
-    const [, path, privilege] = /\(([^,()]+), ([^()]+)\)/.exec(words) ?? [];
-    return new ApiFailure(status, {
-      what,
-      why: words,
-      todo: [
-        path === undefined
-          ? "Give the token's role the missing privilege"
-          : `Give the token ${privilege} on ${path} (Datacenter → Permissions; a token with privilege separation needs it itself, and its user, too)`,
-      ],
-    });
+    return new ApiFailure(status, { what, why: words, todo: privilegeAdvice(`${call}: ${words}`) });
   }
   if (status === 400) {
     const lines = Object.entries(errors ?? {}).map(([name, text]) => `${name}: ${text.trim()}`);
