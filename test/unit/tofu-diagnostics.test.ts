@@ -57,12 +57,32 @@ const HINTED: readonly (readonly [string, RegExp])[] = [
   ['Get "https://10.0.0.1:8006/": tls: x509: certificate signed by unknown authority', /PM_TLS_CA/],
   ["x509: cannot validate certificate for 10.0.0.1 because it doesn't contain any IP SANs", /PM_API_URL/],
   ["received an HTTP 401 response - Reason: no such token", /PM_API_TOKEN_ID/],
-  ["received an HTTP 403 response - Reason: Permission check failed (/vms/100, VM.Config.CPU)", /privilege/],
   ["dial tcp 10.0.0.1:8006: connect: connection refused", /PM_API_URL/],
   ["can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", /Another task on the node/],
   ['There is no template "x" on node "pve".', /upload-image/],
   ["the local package doesn't match any of the checksums previously recorded", /\.terraform\.lock\.hcl/],
 ];
+
+/** Refusals, with the privilege that is missing; the provider breaks lines wherever it likes. */
+const REFUSED: readonly (readonly [words: string, advice: RegExp])[] = [
+  [
+    "received an HTTP 403 response - Reason: Permission\n  check failed (/vms/100, VM.Config.CPU)",
+    /^Give the token VM\.Config\.CPU on \/vms\/100 \(.*; it is for a VM's processors$/,
+  ],
+  [
+    "error cloning VM: received an HTTP 403 response - Reason: Permission\ncheck failed",
+    /^Give the token VM\.Allocate on \/vms \(/,
+  ],
+  ["received an HTTP 403 response - Reason: Permission check failed", /^The token may not do that/],
+];
+
+for (const [words, advice] of REFUSED) {
+  test(`the privilege that is missing: ${JSON.stringify(words)}`, () => {
+    const { todo } = tofuFailure("x", [error(words)], "");
+    assert.match(todo[0] ?? "", advice);
+    assert.match(todo.at(-1) ?? "", /^\$ npm run (pve-init|preflight)$/);
+  });
+}
 
 for (const [words, hint] of HINTED) {
   test(`what to do about: ${words.slice(0, 60)}`, () => {
