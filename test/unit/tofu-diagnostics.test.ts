@@ -70,7 +70,7 @@ const REFUSED: readonly (readonly [words: string, advice: RegExp])[] = [
     /^Give the token VM\.Config\.CPU on \/vms\/100 \(.*; it is for a VM's processors$/,
   ],
   [
-    "error cloning VM: received an HTTP 403 response - Reason: Permission\ncheck failed",
+    "error cloning VM: received an HTTP 403 response - Reason: Permission\ncheck failed\n(module.server.x, main.tf:1)",
     /^Give the token VM\.Allocate on \/vms \(/,
   ],
   ["received an HTTP 403 response - Reason: Permission check failed", /^The token may not do that/],

@@ -72,10 +72,7 @@ export const NEEDS: readonly Need[] = [
   ),
   need("vms", "VM.PowerMgmt", "starting and stopping VMs", ["tf-apply", "build-image", ...REMOVES]),
   need("storage", "Datastore.AllocateSpace", "disks of VMs and templates", MAKES),
-  need("storage", "Datastore.Audit", "looking at disks, and at the room there is", [
-    "tf-apply",
-    "upload-image --via api",
-  ]),
+  need("storage", "Datastore.Audit", "looking at a VM's disks", ["tf-apply"]),
   need("images", "Datastore.Allocate", "removing what was sent for an image", [
     "build-image",
     "upload-image --via api",

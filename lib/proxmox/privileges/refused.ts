@@ -10,7 +10,7 @@ interface Refused {
 const NAMED = /Permission check failed \((\/[^,()]*), ([^()]+)\)/g;
 
 /** Making and cloning a VM are refused without a reason where VM.Allocate is missing: measured on Proxmox VE 9.2. */
-const UNNAMED = /Permission check failed(?! \()/;
+const UNNAMED = /Permission check failed(?! \(\/)/;
 const MAKES_VM = /clon(e|ing)|creat(e|ing) VM|POST \/nodes\/[^/\s]+\/qemu(?![\w/])/i;
 
 /**
