@@ -1,12 +1,14 @@
 import { parseArgs } from "node:util";
 import { differences, type FinalState, finalState } from "./final-state.ts";
-import { type Kill, leavesOf, planKills } from "./plan.ts";
+import { type Kill, type Leaf, leavesOf, planKills } from "./plan.ts";
 import { type Descendant, startedBy } from "./processes.ts";
 import { KillWorld } from "./world.ts";
 
 /**
- * Kills deployments and runs them again: run.ts [--kills N] [--seed S] [--step WORDS]
- * Each kill is told as it is over, one line each; the last line is "N survived, N failed".
+ * Kills deployments and runs them again: run.ts [--kills N] [--seed S] [--step WORDS] [--chain N]
+ * Each kill is told as it is over, one line each; the last line is "N survived, N failed". With --chain, the run that goes
+ * on after a kill is killed in its turn, N times in all, each time later on the way, before the end is compared: that
+ * takes less time for each kill, but does not tell which of them a difference comes from.
  */
 
 const SETTLE_MS = 60_000;
@@ -17,6 +19,8 @@ export interface Outcome {
   /** What the killed run had left: processes, files, locks. */
   readonly left: string;
   readonly rerun: string;
+  /** False where the run was quicker than its killer, or what earlier ones had left had come to its end by itself. */
+  readonly reached: boolean;
   /** Empty when the end is that of an undisturbed run. */
   readonly failures: readonly string[];
 }
@@ -26,11 +30,13 @@ export interface KillTest {
   readonly seed: number;
   /** Only steps whose titles hold these words. */
   readonly step?: string | undefined;
+  /** Kills before the end is compared; one when it is left out. */
+  readonly chain?: number;
   say(line: string): void;
 }
 
 /** Kill that many deployments. @returns what became of each */
-export async function killTest({ kills, seed, step = "", say }: KillTest): Promise<Outcome[]> {
+export async function killTest({ kills, seed, step = "", chain = 1, say }: KillTest): Promise<Outcome[]> {
   const world = new KillWorld();
   const outcomes: Outcome[] = [];
   try {
@@ -42,11 +48,14 @@ export async function killTest({ kills, seed, step = "", say }: KillTest): Promi
     const expected = await finalState(world);
     const leaves = leavesOf(undisturbed.events).filter((leaf) => leaf.step.includes(step));
     say(`seed ${seed}; ${leaves.length} steps; ${kills} kills`);
-    for (const kill of planKills(leaves, kills, seed)) {
+    const planned = planKills(leaves, kills, seed);
+    for (let at = 0; at < planned.length; at += chain) {
       const started = performance.now();
-      const outcome = await survive(world, kill, expected);
-      outcomes.push(outcome);
-      say(lineOf(outcome, performance.now() - started));
+      const links = inOrder(planned.slice(at, at + chain), leaves);
+      const survived = await survive(world, links, expected);
+      outcomes.push(...survived);
+      const ms = (performance.now() - started) / links.length;
+      for (const outcome of survived) say(lineOf(outcome, ms));
     }
     return outcomes;
   } finally {
@@ -54,36 +63,51 @@ export async function killTest({ kills, seed, step = "", say }: KillTest): Promi
   }
 }
 
-async function survive(world: KillWorld, kill: Kill, expected: FinalState): Promise<Outcome> {
+/** In the order in which a deployment comes by: what a run has done, the next one skips. */
+function inOrder(kills: readonly Kill[], leaves: readonly Leaf[]): Kill[] {
+  const place = ({ step }: Kill): number => leaves.findIndex((leaf) => leaf.step === step);
+  return kills.toSorted((a, b) => place(a) - place(b) || a.afterMs - b.afterMs);
+}
+
+async function survive(world: KillWorld, kills: readonly Kill[], expected: FinalState): Promise<Outcome[]> {
   await world.reset();
-  if (kill.victim !== "task, own sandbox") await world.sandbox();
-  const killed = await world.killedDeploy(kill);
-  if (killed.exitCode !== null) {
-    const failures = [`it was not killed: it ended with ${killed.exitCode}: ${killed.stderr.slice(-300)}`];
-    return { kill, left: "", rerun: "", failures };
+  const marks: string[] = [];
+  const found: Omit<Outcome, "rerun" | "failures">[] = [];
+  const ended = (rerun: string, failures: readonly string[]): Outcome[] =>
+    found.map((each) => ({ ...each, rerun, failures }));
+  for (const kill of kills) {
+    if (kill.victim === "task, own sandbox") await world.stopSandbox();
+    else await world.sandbox();
+    const killed = await world.killedDeploy(kill);
+    const reached = killed.exitCode === null;
+    marks.push(world.lastRun);
+    const left = reached ? shortly(startedBy(world.lastRun), world.temporaryFiles()) : "";
+    found.push({ kill, left, reached });
+    // One that nobody killed was quicker than its killer, or found its steps done: it has to end well.
+    if (!reached && killed.exitCode !== 0)
+      return ended("", [
+        `it ended with ${killed.exitCode} before it was killed: ${killed.stderr.slice(-1500)}`,
+      ]);
   }
-  const mark = world.lastRun;
-  const left = shortly(startedBy(mark), world.temporaryFiles());
-  if (kill.victim !== "task, own sandbox") await world.sandbox();
+  if (kills.at(-1)?.victim !== "task, own sandbox") await world.sandbox();
   const rerun = await world.deploy();
-  const ended = rerun.exitCode === 0 ? "0" : `${rerun.exitCode}`;
-  if (rerun.exitCode !== 0) {
-    return { kill, left, rerun: ended, failures: [`the rerun failed: ${rerun.stderr.slice(-1500)}`] };
-  }
+  marks.push(world.lastRun);
+  if (rerun.exitCode !== 0)
+    return ended(String(rerun.exitCode), [`the rerun failed: ${rerun.stderr.slice(-1500)}`]);
   const failures = await settled(async () => [
     ...differences(expected, await finalState(world)),
-    ...[mark, world.lastRun].flatMap((run) => startedBy(run).map(({ command }) => `still runs: ${command}`)),
+    ...marks.flatMap((run) => startedBy(run).map(({ command }) => `still runs: ${command}`)),
     ...world.temporaryFiles().map((name) => `left in the temporary folder: ${name}`),
   ]);
-  const leftovers = await world.task("leftovers", ["--sandbox", "--json", "--yes"]);
-  const { found } = (leftovers.events.at(-1) ?? {}) as { found?: { name: string }[] };
-  if (found === undefined) failures.push(`leftovers failed: ${leftovers.stderr.slice(-500)}`);
-  return {
-    kill,
-    left,
-    rerun: ended,
-    failures: [...failures, ...(found ?? []).map(({ name }) => `leftovers found ${name}`)],
-  };
+  return ended("0", [...failures, ...(await leftovers(world))]);
+}
+
+/** What the task of that name finds on the node after all. */
+async function leftovers(world: KillWorld): Promise<string[]> {
+  const { events, stderr } = await world.task("leftovers", ["--sandbox", "--json", "--yes"]);
+  const { found } = (events.at(-1) ?? {}) as { found?: { name: string }[] };
+  if (found === undefined) return [`leftovers failed: ${stderr.slice(-500)}`];
+  return found.map(({ name }) => `leftovers found ${name}`);
 }
 
 /** Controllers and connections need their time: what does not pass is a failure. */
@@ -102,25 +126,38 @@ function shortly(processes: readonly Descendant[], files: readonly string[]): st
   );
 }
 
-function lineOf({ kill, left, rerun, failures }: Outcome, ms: number): string {
+function lineOf({ kill, left, rerun, reached, failures }: Outcome, ms: number): string {
   const { number, step, afterMs, victim } = kill;
   const where = `${step}${afterMs === 0 ? "" : ` + ${afterMs} ms`}`;
-  const result = failures.length === 0 ? "identical" : `FAILED\n      ${failures.join("\n      ")}`;
+  const result =
+    failures.length === 0
+      ? reached
+        ? "identical"
+        : "not reached, identical"
+      : `FAILED\n      ${failures.join("\n      ")}`;
   return `${String(number).padStart(3)}  ${victim}  ${where} | left: ${left || "nothing"} | rerun: ${rerun || "none"} | ${result} (${(ms / 1000).toFixed(0)} s)`;
 }
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { kills: { type: "string" }, seed: { type: "string" }, step: { type: "string" } },
+    options: {
+      kills: { type: "string" },
+      seed: { type: "string" },
+      step: { type: "string" },
+      chain: { type: "string" },
+    },
   });
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
   const kills = values.kills === undefined ? 100 : Number(values.kills);
   const started = performance.now();
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  const outcomes = await killTest({ kills, seed, step: values.step, say });
+  const outcomes = await killTest({ kills, seed, step: values.step, chain: Number(values.chain ?? 1), say });
   const failed = outcomes.filter(({ failures }) => failures.length > 0).length;
-  say(`seed ${seed}, ${((performance.now() - started) / 60_000).toFixed(1)} min`);
-  say(`${outcomes.length - failed} survived, ${failed} failed`);
+  const reached = outcomes.filter((outcome) => outcome.reached || outcome.failures.length > 0).length;
+  say(
+    `seed ${seed}, ${((performance.now() - started) / 60_000).toFixed(1)} min, ${outcomes.length - reached} not reached`,
+  );
+  say(`${reached - failed} survived, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 }
 
