@@ -32,12 +32,21 @@ export interface KillTest {
   readonly step?: string | undefined;
   /** Kills before the end is compared; one when it is left out. */
   readonly chain?: number;
+  /** Ends the test; what it has made goes. */
+  readonly signal?: AbortSignal;
   say(line: string): void;
 }
 
 /** Kill that many deployments. @returns what became of each */
-export async function killTest({ kills, seed, step = "", chain = 1, say }: KillTest): Promise<Outcome[]> {
-  const world = new KillWorld();
+export async function killTest({
+  kills,
+  seed,
+  step = "",
+  chain = 1,
+  signal,
+  say,
+}: KillTest): Promise<Outcome[]> {
+  const world = new KillWorld(signal ?? new AbortController().signal);
   const outcomes: Outcome[] = [];
   try {
     await world.prepare();
@@ -57,6 +66,10 @@ export async function killTest({ kills, seed, step = "", chain = 1, say }: KillT
       const ms = (performance.now() - started) / links.length;
       for (const outcome of survived) say(lineOf(outcome, ms));
     }
+    return outcomes;
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    say("interrupted: what follows counts the kills before");
     return outcomes;
   } finally {
     await world.remove();
@@ -150,14 +163,24 @@ async function main(): Promise<number> {
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
   const kills = values.kills === undefined ? 100 : Number(values.kills);
   const started = performance.now();
+  const interrupt = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => interrupt.abort());
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
-  const outcomes = await killTest({ kills, seed, step: values.step, chain: Number(values.chain ?? 1), say });
+  const outcomes = await killTest({
+    kills,
+    seed,
+    step: values.step,
+    chain: Number(values.chain ?? 1),
+    signal: interrupt.signal,
+    say,
+  });
   const failed = outcomes.filter(({ failures }) => failures.length > 0).length;
   const reached = outcomes.filter((outcome) => outcome.reached || outcome.failures.length > 0).length;
   say(
     `seed ${seed}, ${((performance.now() - started) / 60_000).toFixed(1)} min, ${outcomes.length - reached} not reached`,
   );
   say(`${reached - failed} survived, ${failed} failed`);
+  if (interrupt.signal.aborted) return 130;
   return failed === 0 ? 0 : 1;
 }
 

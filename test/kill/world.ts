@@ -27,8 +27,14 @@ export class KillWorld {
   readonly temporary = join(this.copy.home, "tmp");
   readonly dir = join(this.copy.root, ".homelab", "sandbox");
   readonly image = join(this.copy.home, "image.qcow2");
+  readonly #signal: AbortSignal;
   #sandbox: Sandbox | undefined;
   #runs = 0;
+
+  /** @param signal ends the run that is under way, and with it the test */
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
 
   async prepare(): Promise<void> {
     mkdirSync(this.temporary);
@@ -123,6 +129,7 @@ export class KillWorld {
       env: this.copy.env({ TMPDIR: this.temporary, [RUN_VARIABLE]: this.lastRun }),
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
+      signal: this.#signal,
     });
     const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
     const events: EventLine[] = [];
