@@ -97,12 +97,17 @@ export async function refuseMissingPlaces(
     ];
     for (const [kind, name, there, setting] of wanted) {
       if (name === undefined || there === undefined || there.includes(name)) continue;
+      const needed =
+        kind === "bridge"
+          ? `SDN.Use on /sdn/zones/localnetwork/${name}`
+          : `Datastore.AllocateSpace and Datastore.Audit on /storage/${name}`;
       throw new TaskError({
         what: `VM ${after.name} cannot be made: node ${after.node} has no ${kind} ${name}`,
         why: `It has ${there.join(", ") || `no ${kind} that the token may use`}`,
         todo: [
           `Set ${setting} to one of them`,
-          "If it is there, the token may not use it: Datacenter → Permissions",
+          `If it is there, the token may not use it: give it ${needed}, or let pve-init do so:`,
+          "$ npm run pve-init",
         ],
         left: ["Nothing was changed"],
       });

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { saveToDotenv } from "../../lib/config/index.ts";
@@ -67,8 +67,10 @@ async function offerCa(request: InitRequest, url: URL, control: StepControl): Pr
     });
   }
   await writeFile(file, pem, { mode: 0o644 });
-  if (!(await isTrusted(url, { caFile: file }, settings.PM_API_TIMEOUT)))
-    throw notTrusted(url, `Not even the node's own CA has signed its certificate (${file})`);
+  if (!(await isTrusted(url, { caFile: file }, settings.PM_API_TIMEOUT))) {
+    await rm(file);
+    throw notTrusted(url, "The node's own CA has not signed its certificate, either");
+  }
   await saveToDotenv(dotenv, { PM_TLS_CA: file });
   return file;
 }

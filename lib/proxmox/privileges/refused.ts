@@ -29,7 +29,9 @@ export function privilegeAdvice(text: string): string[] {
     named.length === 0 && UNNAMED.test(text) && MAKES_VM.test(text)
       ? [{ path: "/vms", privilege: "VM.Allocate" }]
       : named;
-  const lines = refused.map(({ path, privilege }) => {
+  const lines = refused.map(({ path, privilege: alternatives }) => {
+    // "A|B": either will do, and the first is the smaller one.
+    const [privilege = ""] = alternatives.split("|");
     const purpose = NEEDS.find((need) => Object.values(need.privilege).includes(privilege))?.purpose;
     const given =
       "Datacenter → Permissions; a token with privilege separation needs it itself, and its user, too";
