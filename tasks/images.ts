@@ -1,3 +1,4 @@
+import { TaskError } from "../lib/errors.ts";
 import {
   apiFrom,
   type CatalogueEntry,
@@ -46,7 +47,10 @@ export function imagesSteps(
                 const now = (await imageCatalogue(api, signal)).find(({ vmid }) => vmid === image.vmid);
                 if (now === undefined || now.name !== image.name || now.usedBy.length > 0) continue;
                 output(image.name);
-                await removeVm(api, image, signal);
+                await removeVm(api, image, signal).catch((error: unknown) => {
+                  if (!(error instanceof TaskError)) throw error;
+                  throw error.withLeft(removed.map(({ name }) => `${name} was removed`));
+                });
                 removed.push(image);
               }
               done(

@@ -35,18 +35,19 @@ export function leftoversSteps(
     {
       title: "Look for what was left on the node",
       async run({ signal, note }) {
-        const [byApi, bySsh] = await Promise.all([
-          leftoversByApi(api, node, signal),
+        const byApi = leftoversByApi(api, node, signal);
+        byApi.catch(() => {});
+        // Waited for first, also when the other way fails: a login that is still under way would leave its socket behind.
+        const bySsh =
           // Whoever uploads by the API alone need not have a way to log in.
           shell === undefined
             ? []
-            : leftoversBySsh(shell, signal).catch((error: unknown) => {
+            : await leftoversBySsh(shell, signal).catch((error: unknown) => {
                 signal.throwIfAborted();
                 note(`Sent images were not looked for: ${firstLine(error)}`);
                 return [];
-              }),
-        ]);
-        found = [...byApi, ...bySsh];
+              });
+        found = [...(await byApi), ...bySsh];
         for (const each of found) note(lineOf(each));
         done({ found, removed: [] });
       },

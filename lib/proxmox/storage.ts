@@ -42,6 +42,7 @@ export function demandSpace(all: readonly StorageStatus[], name: string, needed:
   if (!storage.active) {
     throw new TaskError({
       what: `The storage ${name} is not active`,
+      why: "The node lists it, and cannot reach what is behind it",
       todo: ["Look at it on the node:", "$ pvesm status"],
     });
   }

@@ -24,7 +24,7 @@ export async function leftovers(
       ({ vmid, name, template }) =>
         !template && !before.has(vmid) && !known.has(vmid) && wanted.includes(name),
     );
-    return [
+    const lines = [
       ...managed
         .filter(({ vmid, name }) => !before.has(vmid) && wanted.includes(name))
         .map(
@@ -36,6 +36,8 @@ export async function leftovers(
         `$ qm stop ${vmid}; qm destroy ${vmid} --purge`,
       ]),
     ];
+    if (lines.length > 0) return lines;
+    return [`No VM was left: there is no new ${wanted.join(", ")} on the node, nor in the state`];
   } catch (error) {
     return [
       `What was left behind could not be found out (${messageOf(error)}): look for VMs called ${wanted.join(", ")}`,

@@ -1,5 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import type { Readable } from "node:stream";
+import { noSpace } from "./file-writer.ts";
 import { complain, type Process, type Programs } from "./program.ts";
 import { absolute, demandAccess, reasonOf } from "./shell.ts";
 
@@ -20,13 +21,16 @@ async function dd(process: Process): Promise<number> {
   if (path === undefined || !understood) {
     return await complain(process, "dd: the sandbox knows of=FILE with counts in bytes and conv=notrunc");
   }
+  const room = process.files.roomFor(absolute(path)) ?? Number.POSITIVE_INFINITY;
   return await onFile(process, `dd: failed to open '${path}'`, path, async (file) => {
     let at = Number(options.seek ?? 0);
     let pending: Buffer[] = [];
     let held = 0;
     const flush = async (): Promise<void> => {
       if (held === 0) return;
-      await file.write(Buffer.concat(pending, held), 0, held, at);
+      const fitting = Math.min(held, Math.max(0, room - at));
+      await file.write(Buffer.concat(pending, held), 0, fitting, at);
+      if (fitting < held) throw noSpace();
       at += held;
       pending = [];
       held = 0;
