@@ -56,7 +56,7 @@ export async function serveApi(
     { ...tls, keepAliveTimeout: 30_000, requestTimeout: 0 },
     (request, response) => {
       intercept(request, async () => await handle(world, dispatch, request, log)).then(
-        (answer) => send(response, answer),
+        (answer) => send(response, answer, world.now()),
         (error: unknown) => {
           log(`${request.method} ${request.url}: ${messageOf(error)}`);
           response.destroy();

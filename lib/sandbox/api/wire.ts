@@ -24,13 +24,17 @@ export function refusal(error: ApiError): WireAnswer {
   return { status, reason, body: { data: null, message: text, ...(errors ? { errors } : {}) } };
 }
 
-/** Send an answer, or the beginning of it. */
-export function send(response: ServerResponse, answer: WireAnswer): void {
+/**
+ * Send an answer, or the beginning of it.
+ * @param now what the node's clock shows
+ */
+export function send(response: ServerResponse, answer: WireAnswer, now: number): void {
   const { status, reason, body, cutAfter } = answer;
   const text = Buffer.from(body === undefined ? (answer.text ?? "") : JSON.stringify(body));
   const headers: Record<string, string | number> = {
     "cache-control": "max-age=0",
     "content-length": text.length,
+    date: new Date(now).toUTCString(),
     pragma: "no-cache",
     server: "pve-api-daemon/3.0",
   };

@@ -5,7 +5,7 @@ import { rulesFile, struckFile } from "./control.ts";
 import { type CheckedRule, checkedRules, type EffectOf, type FaultPlace, fits } from "./rules.ts";
 
 /** The places whose rules are counted. */
-type Counted = Exclude<FaultPlace, "storage">;
+type Counted = Exclude<FaultPlace, "storage" | "node">;
 
 /**
  * What the running sandbox asks before whatever may fail on purpose. The rules lie in a file of its folder, which may
@@ -53,6 +53,22 @@ export class Faults implements Interference {
 
   isOffline(storage: string): boolean {
     return this.#storage(storage).some((effect) => "offline" in effect);
+  }
+
+  clockAhead(): number {
+    return this.#node().find((effect) => "clock" in effect)?.clock ?? 0;
+  }
+
+  version(): string | undefined {
+    return this.#node().find((effect) => "version" in effect)?.version;
+  }
+
+  cpuFlags(): string | undefined {
+    return this.#node().find((effect) => "cpu" in effect)?.cpu;
+  }
+
+  #node(): EffectOf<"node">[] {
+    return this.#current().flatMap((rule) => (rule.where === "node" ? [rule.effect] : []));
   }
 
   #storage(id: string): EffectOf<"storage">[] {

@@ -91,6 +91,17 @@ const storageRule = v.strictObject({
   effect: v.union([v.strictObject({ size: whole }), v.strictObject({ offline: v.literal(true) })]),
 });
 
+/** A state, too: what the node says of itself. */
+const nodeRule = v.strictObject({
+  where: v.literal("node"),
+  match: counting.match,
+  effect: v.union([
+    v.strictObject({ clock: v.pipe(v.number(), v.integer()) }),
+    v.strictObject({ version: words }),
+    v.strictObject({ cpu: words }),
+  ]),
+});
+
 const ruleSchema = v.variant("where", [
   apiRule,
   tlsRule,
@@ -99,6 +110,7 @@ const ruleSchema = v.variant("where", [
   commandRule,
   filesRule,
   storageRule,
+  nodeRule,
 ]);
 const rulesSchema = v.array(ruleSchema);
 

@@ -90,6 +90,22 @@ export function nodePrograms(context: SandboxContext): Programs {
       await write(stdout, args.includes("-u") ? "0\n" : "uid=0(root) gid=0(root) groups=0(root)\n");
       return 0;
     },
+    date: async ({ args, stdout }) => {
+      const now = new Date(world.now());
+      await write(stdout, `${args[0] === "+%s" ? Math.floor(now.getTime() / 1000) : now.toUTCString()}\n`);
+      return 0;
+    },
+    // Its name server knows every name; only commands that are made to fail find one that it does not.
+    getent: async (process) => {
+      const [database, name = ""] = process.args;
+      if (database !== "hosts") return await complain(process, "the sandbox knows getent hosts NAME");
+      await write(process.stdout, `192.0.2.80      ${name}\n`);
+      return 0;
+    },
+    lscpu: async ({ stdout }) => {
+      await write(stdout, `Architecture:  x86_64\nFlags:         ${world.cpuFlags()}\n`);
+      return 0;
+    },
     command: async (process) => {
       const name = process.args.at(-1) ?? "";
       if (process.args[0] !== "-v") return await complain(process, "the sandbox knows command -v");

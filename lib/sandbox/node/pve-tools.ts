@@ -1,7 +1,7 @@
 import { ApiError, type Method, ROOT } from "../calls.ts";
 import type { SandboxContext } from "../hooks.ts";
 import { complain, type Program, type Programs, write } from "../shell/index.ts";
-import { PVE_VERSIONS, parseVolumeId } from "../world/index.ts";
+import { type ContentType, parseVolumeId } from "../world/index.ts";
 import { CliUsageError, parseCli, printLine, sayFailure, sortedJson } from "./cli.ts";
 
 /** The storage manager's, and the other tools of the node that the tasks use. */
@@ -28,6 +28,7 @@ function pvesm(context: SandboxContext): Program {
       status: "pvesm status  [OPTIONS]",
       path: "pvesm path <volume>",
       list: "pvesm list <storage> [OPTIONS]",
+      set: "pvesm set <storage> [OPTIONS]",
     };
     try {
       if (command === "status") {
@@ -56,6 +57,15 @@ function pvesm(context: SandboxContext): Program {
         });
         const rows = await api(`/storage/${positionals[0]}/content`, options);
         await write(process.stdout, contentTable(rows as ContentRow[]));
+        return 0;
+      }
+      if (command === "set") {
+        const { positionals, options } = parseCli(rest, {
+          positionals: 1,
+          known: (name) => name === "content",
+        });
+        const content = (options.content ?? "").split(",").filter((type) => type !== "");
+        world.storages.setContent(positionals[0] ?? "", content as ContentType[]);
         return 0;
       }
       await write(process.stderr, `ERROR: unknown command 'pvesm ${command}'\n`);
@@ -154,8 +164,8 @@ function pvesh({ dispatch, world }: SandboxContext): Program {
 }
 
 function pveversion({ world }: SandboxContext): Program {
-  const { version, repoid } = PVE_VERSIONS[world.release];
   return async ({ stdout }) => {
+    const { version, repoid } = world.version();
     await write(stdout, `pve-manager/${version}/${repoid} (running kernel: homelab-sandbox)\n`);
     return 0;
   };

@@ -16,7 +16,7 @@ export { LockTimeoutError } from "./mutex.ts";
 export { NodeFiles, OutsideNodeError } from "./node-files.ts";
 export { openWorld, type WorldOptions, type WorldPlan } from "./open.ts";
 export { createQcow2, ImageError, type ImageInfo, inspectImage } from "./qcow2.ts";
-export { PVE_VERSIONS, type PveRelease } from "./release.ts";
+export type { PveRelease } from "./release.ts";
 export { asIn, isPrivilege, type Privilege, privilegesOf } from "./roles.ts";
 export { type LocatedVolume, StorageError, type StorageStore } from "./storages.ts";
 export type { TaskRequest, TaskStore, Worker } from "./tasks.ts";

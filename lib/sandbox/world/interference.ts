@@ -22,6 +22,12 @@ export interface Interference {
   sizeOf(storage: string): number | undefined;
   /** Whether the storage cannot be reached. */
   isOffline(storage: string): boolean;
+  /** Milliseconds that the node's clock is ahead of the host's. */
+  clockAhead(): number;
+  /** The version that the node says it is, "7.4-3"; undefined for its own. */
+  version(): string | undefined;
+  /** The flags of its processors, as /proc/cpuinfo has them; undefined for those of a usual one. */
+  cpuFlags(): string | undefined;
 }
 
 /** A world where nothing goes wrong. */
@@ -30,4 +36,7 @@ export const undisturbed: Interference = {
   roomFor: () => undefined,
   sizeOf: () => undefined,
   isOffline: () => false,
+  clockAhead: () => 0,
+  version: () => undefined,
+  cpuFlags: () => undefined,
 };

@@ -4,13 +4,12 @@ import { AccessControl, type AccessData } from "./access.ts";
 import { readIfThere, writeJsonAtomic } from "./atomic-file.ts";
 import { type Interference, undisturbed } from "./interference.ts";
 import { NodeFiles } from "./node-files.ts";
-import type { PveRelease } from "./release.ts";
+import { PVE_VERSIONS, type PveRelease, type PveVersion } from "./release.ts";
 import { NodeStatistics } from "./statistics.ts";
 import { StorageStore } from "./storages.ts";
 import { TaskStore } from "./tasks.ts";
 import type { Storage } from "./types.ts";
 import { VmStore } from "./vms.ts";
-import { CONTENT_DIRECTORY } from "./volume-id.ts";
 import type { Bridge, Hardware, World } from "./world.ts";
 
 /** What a new world consists of. */
@@ -43,6 +42,9 @@ interface NodeFacts {
 
 /** A VM takes nothing of it really, so that the node need not be as small as the machine that it runs on. */
 const ROOMY_HARDWARE: Hardware = { cpus: 16, memory: 64 * 1024 ** 3 };
+/** What a processor of the last ten years can do, as far as guests ask. */
+const USUAL_CPU =
+  "fpu vme msr sse sse2 vmx ssse3 fma cx16 sse4_1 sse4_2 movbe popcnt aes xsave avx f16c lahf_lm abm bmi1 avx2 bmi2";
 const DEFAULT_TIME_SCALE = 0.005;
 /** What every node has besides its storages. */
 const NODE_DIRECTORIES = ["/root", "/tmp", "/etc/pve", "/mnt", "/var/log", "/var/lib", "/var/tmp"];
@@ -59,14 +61,10 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   mkdirSync(root, { recursive: true });
 
-  const facts = readFacts(join(state, "node.json"), plan);
+  const factsFile = join(state, "node.json");
+  const facts = readFacts(factsFile, plan);
   const files = new NodeFiles(root, interference);
   for (const directory of NODE_DIRECTORIES) mkdirSync(files.toHost(directory), { recursive: true });
-  for (const storage of facts.storages) {
-    for (const content of storage.content) {
-      mkdirSync(files.toHost(`${storage.path}/${CONTENT_DIRECTORY[content]}`), { recursive: true });
-    }
-  }
   const bootedAt = Date.now();
   const vms = new VmStore(files.toHost(`/etc/pve/nodes/${facts.node}/qemu-server`), join(state, "vms"));
   return {
@@ -75,11 +73,21 @@ export function openWorld(dir: string, plan: WorldPlan, options: WorldOptions = 
     files,
     vms,
     statistics: new NodeStatistics(() => vms.list().map((vm) => vm.vmid)),
-    storages: new StorageStore(facts.storages, files, interference),
+    storages: new StorageStore(facts.storages, files, interference, (storages) =>
+      writeJsonAtomic(factsFile, { ...facts, storages }),
+    ),
     tasks: new TaskStore(join(state, "tasks"), facts.node, { bootedAt, timeScale, interference }),
     access: new AccessControl(join(state, "access.json"), plan.access, facts.release),
     bootedAt,
+    version: () => versionOf(facts.release, interference.version()),
+    now: () => Date.now() + interference.clockAhead(),
+    cpuFlags: () => interference.cpuFlags() ?? USUAL_CPU,
   };
+}
+
+function versionOf(release: PveRelease, said: string | undefined): PveVersion {
+  const own = PVE_VERSIONS[release];
+  return said === undefined ? own : { ...own, version: said, release: said.match(/^\d+\.\d+/)?.[0] ?? said };
 }
 
 function readFacts(file: string, plan: WorldPlan): NodeFacts {

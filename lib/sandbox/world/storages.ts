@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { readdir, stat, statfs } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { isMissing } from "./atomic-file.ts";
@@ -38,14 +38,37 @@ export class StorageError extends Error {
 
 /** The storages of the node and what lies on them. */
 export class StorageStore {
-  readonly #storages: readonly Storage[];
+  #storages: readonly Storage[];
   readonly #files: NodeFiles;
   readonly #interference: Interference;
+  readonly #keep: (storages: readonly Storage[]) => void;
 
-  constructor(storages: readonly Storage[], files: NodeFiles, interference: Interference) {
+  /** @param keep writes down what the storages are from now on */
+  constructor(
+    storages: readonly Storage[],
+    files: NodeFiles,
+    interference: Interference,
+    keep: (storages: readonly Storage[]) => void = () => {},
+  ) {
     this.#storages = storages;
     this.#files = files;
     this.#interference = interference;
+    this.#keep = keep;
+    for (const storage of storages) this.#makeDirectories(storage);
+  }
+
+  /**
+   * Let a storage take these kinds of content.
+   * @throws {StorageError} for one that there is not, or a kind that a directory cannot hold
+   */
+  setContent(id: string, content: readonly ContentType[]): void {
+    const storage = this.get(id);
+    const strange = content.find((type) => !Object.hasOwn(CONTENT_DIRECTORY, type));
+    if (strange !== undefined) throw new StorageError(`storage does not support content type '${strange}'`);
+    const changed = { ...storage, content };
+    this.#storages = this.#storages.map((each) => (each.id === id ? changed : each));
+    this.#makeDirectories(changed);
+    this.#keep(this.#storages);
   }
 
   list(): readonly Storage[] {
@@ -146,6 +169,10 @@ export class StorageStore {
       .filter((file) => statSync(join(directory, file), { throwIfNoEntry: false })?.isFile() === true)
       .map((file) => `${content}/${file}`)
       .filter((name) => parseVolumeName(name) !== undefined);
+  }
+
+  #makeDirectories(storage: Storage): void {
+    for (const content of storage.content) mkdirSync(this.#directory(storage, content), { recursive: true });
   }
 
   #demandActive(storage: Storage): void {

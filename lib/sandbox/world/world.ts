@@ -1,6 +1,6 @@
 import type { AccessControl } from "./access.ts";
 import type { NodeFiles } from "./node-files.ts";
-import type { PveRelease } from "./release.ts";
+import type { PveRelease, PveVersion } from "./release.ts";
 import type { NodeStatistics } from "./statistics.ts";
 import type { StorageStore } from "./storages.ts";
 import type { TaskStore } from "./tasks.ts";
@@ -22,6 +22,12 @@ export interface World {
   /** Physical limits that the node states and enforces. */
   readonly hardware: Hardware;
   readonly release: PveRelease;
+  /** What it says of its version. */
+  version(): PveVersion;
+  /** The node's clock: milliseconds since the epoch. */
+  now(): number;
+  /** The flags of its processors. */
+  cpuFlags(): string;
   /** When the node was "booted": milliseconds since the epoch. */
   readonly bootedAt: number;
 }

@@ -1,7 +1,6 @@
 import { parameterError } from "../../calls.ts";
 import { resourceOf } from "../../operations/index.ts";
 import { allowed, demand } from "../../permissions.ts";
-import { PVE_VERSIONS } from "../../world/index.ts";
 import { answer, type CallContext, guardOf, type RouteTable } from "../route.ts";
 import { nodeEntry } from "./nodes.ts";
 import { mayAuditStorage } from "./storage.ts";
@@ -12,7 +11,7 @@ const LOWEST_VMID = 100;
 
 /** What concerns the cluster, of which the node is the only member. */
 export const clusterRoutes: RouteTable = {
-  "GET /version": ({ world }) => answer(PVE_VERSIONS[world.release]),
+  "GET /version": ({ world }) => answer(world.version()),
 
   "GET /cluster/nextid": ({ world, params }) => {
     const wanted = params.text("vmid");

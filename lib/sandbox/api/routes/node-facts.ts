@@ -1,13 +1,13 @@
 import { X509Certificate } from "node:crypto";
-import { PVE_VERSIONS, readIfThere, type World } from "../../world/index.ts";
+import { readIfThere, type World } from "../../world/index.ts";
 import { answer, type RouteTable } from "../route.ts";
 
 /** What can be looked up about a node and never changes here: version, clock, name servers, certificates. */
 export const nodeFactRoutes: RouteTable = {
-  "GET /nodes/{node}/version": ({ world }) => answer(PVE_VERSIONS[world.release]),
+  "GET /nodes/{node}/version": ({ world }) => answer(world.version()),
 
-  "GET /nodes/{node}/time": () => {
-    const time = Math.floor(Date.now() / 1000);
+  "GET /nodes/{node}/time": ({ world }) => {
+    const time = Math.floor(world.now() / 1000);
     return answer({ time, localtime: time, timezone: "UTC" });
   },
 

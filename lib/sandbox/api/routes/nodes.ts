@@ -1,6 +1,6 @@
 import { cpus, freemem, loadavg, totalmem } from "node:os";
 import { allowed } from "../../permissions.ts";
-import { type Bridge, PVE_VERSIONS, type World } from "../../world/index.ts";
+import type { Bridge, World } from "../../world/index.ts";
 import { answer, type CallContext, guardOf, type RouteTable } from "../route.ts";
 import { certificateFingerprint } from "./node-facts.ts";
 
@@ -18,7 +18,7 @@ export const nodeRoutes: RouteTable = {
   "GET /nodes/{node}/status": async ({ world }) => {
     const [first] = cpus();
     const disk = await rootUsage(world);
-    const { version, repoid } = PVE_VERSIONS[world.release];
+    const { version, repoid } = world.version();
     return answer({
       pveversion: `pve-manager/${version}/${repoid}`,
       kversion: `${KERNEL.sysname} ${KERNEL.release} ${KERNEL.version}`,
@@ -33,7 +33,7 @@ export const nodeRoutes: RouteTable = {
       cpuinfo: {
         vendor: "Simulated",
         family: "6",
-        flags: "",
+        flags: world.cpuFlags(),
         model: first?.model ?? "unknown",
         mhz: String(first?.speed ?? 0),
         cpus: world.hardware.cpus,
