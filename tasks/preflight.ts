@@ -1,7 +1,7 @@
 import type { Check, CheckResult } from "../lib/check/index.ts";
 import type { Source } from "../lib/config/index.ts";
 import { InterruptedError, TaskError } from "../lib/errors.ts";
-import { defineCommand, main } from "../lib/task/index.ts";
+import { defineCommand, main, type TaskContext } from "../lib/task/index.ts";
 
 /** What the checks look at. */
 interface PreflightRequest {
@@ -10,59 +10,99 @@ interface PreflightRequest {
   readonly sources: readonly Source[];
 }
 
+/** Every check there is, and what ends the connections that they share. */
+interface Preflight {
+  readonly checks: readonly Check[];
+  close(): Promise<void>;
+}
+
 /** Every check there is; all are independent, and none changes anything. */
-export async function preflightChecks({ root, sources }: PreflightRequest): Promise<Check[]> {
-  const [tree, { toolsCheck }, { settingsCheck }, { nodeChecks }] = await Promise.all([
+export async function preflightChecks({ root, sources }: PreflightRequest): Promise<Preflight> {
+  const [tree, { toolsCheck }, { settingsCheck }, { dotenvCheck }, { nodeChecks }] = await Promise.all([
     import("./preflight/tree.ts").then(({ treeChecks }) => treeChecks(root)),
     import("./preflight/tools.ts"),
     import("./preflight/settings.ts"),
-    import("./preflight/node.ts"),
+    import("./preflight/dotenv.ts"),
+    import("./preflight/node/index.ts"),
   ]);
-  return [...tree, toolsCheck(), settingsCheck(sources), ...nodeChecks(sources)];
+  const node = nodeChecks(root, sources);
+  const checks = [...tree, toolsCheck(), settingsCheck(sources), dotenvCheck(root), ...node.checks];
+  return { checks, close: node.close };
 }
+
+const FLAGS = {
+  only: {
+    type: "string",
+    multiple: true,
+    value: "NAME[,NAME]",
+    about: "run these checks alone; a group's name means all of it",
+  },
+  skip: { type: "string", multiple: true, value: "NAME[,NAME]", about: "leave these checks out" },
+  strict: { type: "boolean", about: "a tool that is not to be had is a failure; for CI" },
+  fix: { type: "boolean", about: "offer to repair what can be repaired safely, each shown and asked for" },
+} as const;
+
+type Context = TaskContext<typeof FLAGS, never, never>;
 
 const command = defineCommand({
   name: "preflight",
   summary: "Check what can be checked before anything is changed: tools, files, settings, the node",
-  flags: {
-    only: {
-      type: "string",
-      multiple: true,
-      value: "NAME[,NAME]",
-      about: "run these checks alone; a group's name means all of it",
-    },
-    skip: { type: "string", multiple: true, value: "NAME[,NAME]", about: "leave these checks out" },
-    strict: { type: "boolean", about: "a tool that is not to be had is a failure; for CI" },
-  },
+  flags: FLAGS,
+  // Without --fix it is, and with it --dry-run shows what would be repaired.
   readOnly: true,
   async run(context) {
-    const { root, sources, flags } = context;
-    const { checkSteps, selectChecks } = await import("../lib/check/index.ts");
-    const { MAY_BE_MISSING } = await import("./preflight/may-be-missing.ts");
-    const checks = selectChecks(await preflightChecks({ root, sources }), flags);
-    const results = new Map<string, CheckResult>();
-    const rules = { strict: flags.strict, mayBeMissing: MAY_BE_MISSING.map(({ what }) => what) };
-    const steps = checkSteps(checks, rules, (result) => results.set(result.name, result));
-    const title = `Check ${checks.length === 1 ? "one thing" : `${checks.length} things`} side by side`;
-    try {
-      await context.steps([{ title, parallel: true, run: async () => steps }]);
-    } catch (error) {
-      // What failed is told below, check by check; anything else ends it here.
-      if (error instanceof InterruptedError || context.signal.aborted) throw error;
-      if (results.size < checks.length) throw error;
+    const { flags, root, sources } = context;
+    let results = await check(context, { root, sources }, (all) => all);
+    await tell(results, flags.json);
+    if (flags.fix) {
+      const { repair } = await import("./preflight/fix.ts");
+      const saved = await repair(results, context);
+      if (saved !== undefined) {
+        const now = [{ name: ".env", values: saved }, ...sources];
+        const open = new Set(results.filter(({ state }) => isOpen(state)).map(({ name }) => name));
+        const again = await check(context, { root, sources: now }, (all) =>
+          all.filter(({ name }) => open.has(name)),
+        );
+        await tell(again, flags.json);
+        results = results.map((result) => again.find(({ name }) => name === result.name) ?? result);
+      }
     }
-    // In their own order, not that in which they ended.
-    const ended = checks.flatMap(({ name }) => results.get(name) ?? []);
-    await tell(ended, context.flags.json, (line) => process.stderr.write(`${line}\n`));
-    conclude(ended, flags.strict, (text, data) => context.result(text, data));
+    conclude(results, flags, (text, data) => context.result(text, data));
   },
 });
 
-async function tell(
-  results: readonly CheckResult[],
-  json: boolean,
-  write: (line: string) => void,
-): Promise<void> {
+function isOpen(state: CheckResult["state"]): boolean {
+  return state !== "passed" && state !== "skipped";
+}
+
+/** Run the checks that are asked for, side by side. @returns what became of them, in their own order */
+async function check(
+  context: Context,
+  request: PreflightRequest,
+  choose: (all: readonly Check[]) => readonly Check[],
+): Promise<CheckResult[]> {
+  const { flags } = context;
+  const { checkSteps, selectChecks } = await import("../lib/check/index.ts");
+  const { MAY_BE_MISSING } = await import("./preflight/may-be-missing.ts");
+  const preflight = await preflightChecks(request);
+  const checks = choose(selectChecks(preflight.checks, flags));
+  const results = new Map<string, CheckResult>();
+  const rules = { strict: flags.strict, mayBeMissing: MAY_BE_MISSING.map(({ what }) => what) };
+  const steps = checkSteps(checks, rules, (result) => results.set(result.name, result));
+  const title = `Check ${checks.length === 1 ? "one thing" : `${checks.length} things`} side by side`;
+  try {
+    await context.steps([{ title, parallel: true, run: async () => steps }]);
+  } catch (error) {
+    // What failed is told below, check by check; anything else ends it here.
+    if (error instanceof InterruptedError || context.signal.aborted) throw error;
+    if (results.size < checks.length) throw error;
+  } finally {
+    await preflight.close();
+  }
+  return checks.flatMap(({ name }) => results.get(name) ?? []);
+}
+
+async function tell(results: readonly CheckResult[], json: boolean): Promise<void> {
   if (json) return;
   const [{ report }, { redact }] = await Promise.all([
     import("./preflight/report.ts"),
@@ -74,16 +114,21 @@ async function tell(
     ...(stderr.isTTY ? { columns: stderr.columns } : {}),
   };
   const text = redact(report(results, style));
-  if (text !== "") write(`\n${text}\n`);
+  if (text !== "") stderr.write(`\n${text}\n`);
 }
 
 function conclude(
   results: readonly CheckResult[],
-  strict: boolean,
+  { strict, fix }: Pick<Context["flags"], "strict" | "fix">,
   tellResult: (text: string, data: Readonly<Record<string, unknown>>) => void,
 ): void {
   const named = (state: CheckResult["state"]): string[] =>
     results.filter((result) => result.state === state).map(({ name }) => name);
+  const repairable = results.some(({ findings }) => findings.some((finding) => finding.repair !== undefined));
+  const offer =
+    repairable && !fix
+      ? ["Some of it can be repaired here, once you agree:", "$ npm run preflight -- --fix"]
+      : [];
   const failed = named("failed");
   const warned = [...named("warning"), ...named("unavailable")];
   const skipped = named("skipped");
@@ -99,7 +144,7 @@ function conclude(
     const again = ["npm run preflight --", `--only ${failed.join(",")}`, ...(strict ? ["--strict"] : [])];
     throw new TaskError({
       what: `${failed.length} of ${results.length} checks failed: ${failed.join(", ")}`,
-      todo: ["Each is explained above; check them again:", `$ ${again.join(" ")}`],
+      todo: [...offer, "Each is explained above; check them again:", `$ ${again.join(" ")}`],
       data,
     });
   }

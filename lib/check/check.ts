@@ -1,6 +1,23 @@
 /** What a check has seen: "ok" for evidence that is worth telling although nothing is wrong. */
 export type FindingState = "ok" | "warning" | "unavailable" | "failed";
 
+/** What can be repaired without harm, once a person agrees. */
+export interface Repair {
+  /** What is done, as a step's title: "Add snippets to what the storage local takes". */
+  readonly title: string;
+  /** What it comes to: commands ready to paste (lines that begin with "$ "), or sentences. */
+  readonly shows: readonly string[];
+  readonly question: string;
+  /** Only somebody who looks at it can say yes: --yes does not. */
+  readonly looked?: true;
+  /**
+   * Do it.
+   * @returns settings that have another value from now on, by name
+   * @throws {TaskError} when it failed
+   */
+  run(signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
+}
+
 /** One thing that a check has seen. */
 export interface Finding {
   readonly state: FindingState;
@@ -10,6 +27,8 @@ export interface Finding {
   readonly fix: readonly string[];
   /** Of what is unavailable: its short name, as the list of what may be missing has it. */
   readonly missing?: string;
+  /** How it is repaired here and now, where that is safe. */
+  readonly repair?: Repair;
 }
 
 /** What a check may do while it runs. */

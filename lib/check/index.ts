@@ -5,6 +5,7 @@ export {
   type CheckResult,
   type Finding,
   type FindingState,
+  type Repair,
   Unavailable,
 } from "./check.ts";
 export { type CheckRules, checkSteps } from "./run.ts";

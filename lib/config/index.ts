@@ -8,3 +8,4 @@ export {
   specOf,
 } from "./schema.ts";
 export { COMMAND_LINE, readSources, type Source } from "./sources.ts";
+export { parseTfvars } from "./tfvars.ts";

@@ -27,7 +27,12 @@ export interface SshSettings {
 
 /** A client of the API, from settings. */
 export function apiFrom(settings: NodeSettings): ProxmoxApi {
-  const access: ApiAccess = {
+  return new ProxmoxApi(accessFrom(settings));
+}
+
+/** How the API is reached, from settings. */
+export function accessFrom(settings: NodeSettings): ApiAccess {
+  return {
     url: settings.PM_API_URL,
     tokenId: settings.PM_API_TOKEN_ID,
     tokenSecret: settings.PM_API_TOKEN_SECRET,
@@ -38,7 +43,6 @@ export function apiFrom(settings: NodeSettings): ProxmoxApi {
     },
     timeoutMs: settings.PM_API_TIMEOUT,
   };
-  return new ProxmoxApi(access);
 }
 
 /**

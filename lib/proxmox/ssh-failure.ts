@@ -101,6 +101,11 @@ export function sshFailure(end: SshEnd, error: CommandError): TaskError | undefi
   });
 }
 
+/** Whether a connection ended because the machine's host key is not known, or another one. */
+export function isHostKeyFailure({ why = "" }: TaskError): boolean {
+  return why.startsWith("Its host key");
+}
+
 function explanationOf({ stderr, exitCode }: CommandError): Explanation | undefined {
   // A shared connection breaks without a word: the process that keeps it has nowhere to say it.
   if (stderr.trim() === "" && exitCode === SSH_FAILED) return BROKEN;

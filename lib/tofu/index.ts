@@ -6,6 +6,7 @@ export {
   type TofuOptions,
   type VariableValue,
 } from "./cli.ts";
+export { declaredValues } from "./declared.ts";
 export { describePlan, describeProgress, titleOf } from "./describe.ts";
 export { demandPassphrase, type StateProtection, stateProtection } from "./encryption.ts";
 export { environmentDirectory, listEnvironments, varFiles } from "./environments.ts";

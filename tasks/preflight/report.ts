@@ -39,21 +39,53 @@ export function report(
         : indented(line, `    → `, "      ", columns).map((each) => each.replace("→", paint("dim", "→"))),
     ),
   ];
-  const block = (
-    { name }: CheckResult,
-    findings: readonly Finding[],
-    at: (typeof STATES)[number],
-  ): string => {
+  const block = ({ names, findings }: Told, at: (typeof STATES)[number]): string => {
     const words = at.words === "" ? "" : `  ${paint("dim", at.words)}`;
-    const heading = `${paint(at.color, at.sign)} ${paint("bold", name)}${words}`;
-    return [heading, ...findings.flatMap(linesOf)].join("\n");
+    const [first = "", ...rest] = indented(names.join(", "), "", "  ", columns - 2 - at.words.length);
+    const heading = [paint("bold", first), ...rest.map((line) => paint("bold", line))].join("\n");
+    return [`${paint(at.color, at.sign)} ${heading}${words}`, ...findings.flatMap(linesOf)].join("\n");
   };
-  return STATES.flatMap((at) =>
-    results.flatMap((result) => {
+  const width = Math.max(0, ...results.filter(isBrief).map(({ name }) => name.length));
+  const rest = " ".repeat(width + 4);
+  const brief = results.filter(isBrief).map(({ name, findings }) => {
+    const lines = findings.flatMap(({ evidence }) => indented(evidence, "", "", columns - rest.length));
+    const told = lines.map((line) => paint("dim", line)).join(`\n${rest}`);
+    return `${paint("dim", "•")} ${name.padEnd(width)}  ${told}`;
+  });
+  const blocks = STATES.flatMap((at) => {
+    const told = results.flatMap((result) => {
       const findings = result.findings.filter(({ state }) => state === at.state);
-      return findings.length === 0 ? [] : [block(result, findings, at)];
-    }),
-  ).join("\n\n");
+      return findings.length === 0 || isBrief(result) ? [] : [{ names: [result.name], findings }];
+    });
+    return together(told).map((each) => block(each, at));
+  });
+  return [...(brief.length === 0 ? [] : [brief.join("\n")]), ...blocks].join("\n\n");
+}
+
+/** What is said of one check, or of several alike. */
+interface Told {
+  readonly names: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+/** All is well, and a line or two say what was seen. */
+function isBrief({ findings }: CheckResult): boolean {
+  return (
+    findings.length > 0 &&
+    findings.every(
+      ({ state, fix, evidence }) => state === "ok" && fix.length === 0 && !evidence.includes("\n"),
+    )
+  );
+}
+
+/** Where several checks end at the same thing, it is told once. */
+function together(told: readonly Told[]): Told[] {
+  const groups = new Map<string, Told>();
+  for (const { names, findings } of told) {
+    const key = JSON.stringify(findings);
+    groups.set(key, { names: [...(groups.get(key)?.names ?? []), ...names], findings });
+  }
+  return [...groups.values()];
 }
 
 /** A line broken between words where it is too long; one that is indented is a tool's drawing, and stays. */

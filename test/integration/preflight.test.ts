@@ -110,11 +110,16 @@ describe("on the tree as it is, without Proxmox and without settings", () => {
   });
 
   test("a check that is skipped says what it needs", () => {
-    for (const name of ["node/api", "node/places", "node/ssh"]) {
+    for (const [name, needs] of [
+      ["node/certificate", "PM_API_URL"],
+      ["node/api", "PM_API_URL, PM_API_TOKEN_ID, PM_API_TOKEN_SECRET"],
+      ["node/ssh", "PM_API_URL or PM_SSH_HOST"],
+    ] as const) {
       const check = byName(resultOf(ended), name);
-      assert.deepEqual([check.state, check.reason], ["skipped", "needs PM_API_URL"]);
-      assert.ok(check.needs.includes("PM_API_URL"));
+      assert.deepEqual([check.state, check.reason], ["skipped", `needs ${needs}`]);
+      assert.ok(check.needs.join(", ").includes(needs));
     }
+    assert.equal(byName(resultOf(ended), "dotenv").reason, "no .env");
     assert.equal(byName(resultOf(ended), "hadolint").reason, "no Dockerfile");
   });
 

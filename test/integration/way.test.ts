@@ -410,8 +410,10 @@ describe("what runs", () => {
       ...["--sandbox", "--only", "node,settings,tools,kustomize/home"],
     ]);
     assert.equal(exitCode, 0, stderr);
-    assert.match(stderr, new RegExp(`Proxmox VE 9\\.2\\.11; the template ${TEMPLATE} is VM 100`));
-    assert.equal(stdout, "6 checks passed\n");
+    assert.match(stderr, /^• node\/version +Proxmox VE 9\.2\.11$/m);
+    assert.match(stderr, new RegExp(`^• node/template +${TEMPLATE} is VM 100 on pve$`, "m"));
+    assert.match(stderr, /^• node\/vms +k3s-s1 is VM \d+ of these tasks/m);
+    assert.equal(stdout, "23 checks passed\n");
   });
 
   test("the cluster goes on after the sandbox was restarted", async () => {

@@ -37,6 +37,7 @@ const ENDED_WELL = /^(OK|WARNINGS: \d+)$/;
 /** The HTTPS API of a Proxmox VE node. @see https://pve.proxmox.com/pve-docs/api-viewer/ */
 export class ProxmoxApi {
   readonly #access: ApiAccess;
+  #heard: HeardClock | undefined;
   #agent: Promise<Agent> | undefined;
 
   constructor(access: ApiAccess) {
@@ -134,6 +135,11 @@ export class ProxmoxApi {
     await this.waitFor(parseAnswer(call, upidAnswer, body), { signal });
   }
 
+  /** What the node's clock has shown in the quickest answer so far: a web server dates each of them. */
+  get heardClock(): HeardClock | undefined {
+    return this.#heard;
+  }
+
   /** The host that it talks to. */
   get host(): string {
     return this.#access.url.hostname.replace(/^\[|\]$/g, "");
@@ -199,6 +205,15 @@ export class ProxmoxApi {
     return `PVEAPIToken=${tokenId}=${tokenSecret}`;
   }
 
+  #hear(date: string | undefined, sentAt: number): void {
+    const theirs = Date.parse(date ?? "");
+    const receivedAt = Date.now();
+    if (Number.isNaN(theirs)) return;
+    const before = this.#heard;
+    if (before !== undefined && before.receivedAt - before.sentAt <= receivedAt - sentAt) return;
+    this.#heard = { theirs, sentAt, receivedAt };
+  }
+
   async #send(
     method: Method,
     path: string,
@@ -221,8 +236,10 @@ export class ProxmoxApi {
       ...(signal ? { signal } : {}),
     };
     const target = `${url.href}${path}${inBody || form === "" ? "" : `?${form}`}`;
+    const sentAt = Date.now();
     return await new Promise((resolve, reject) => {
       const outgoing = request(target, options, (answer) => {
+        this.#hear(answer.headers.date, sentAt);
         const chunks: Buffer[] = [];
         answer.on("data", (chunk: Buffer) => chunks.push(chunk));
         answer.on("error", reject);
@@ -241,6 +258,15 @@ export class ProxmoxApi {
       outgoing.end(inBody ? form : undefined);
     });
   }
+}
+
+/** A look at the node's clock. */
+export interface HeardClock {
+  /** What it showed, in milliseconds since the epoch; it shows whole seconds. */
+  readonly theirs: number;
+  /** Between these two moments of our own clock. */
+  readonly sentAt: number;
+  readonly receivedAt: number;
 }
 
 export interface WaitOptions {
@@ -291,6 +317,19 @@ function parseAnswer<Schema extends v.GenericSchema>(
   } catch {
     throw notTheApi(call, body.trim().slice(0, 200) || "The answer is empty");
   }
+  return expected(call, schema, data);
+}
+
+/**
+ * What the API answered, in the form that it is expected to have.
+ * @param call "GET /version"
+ * @throws {TaskError} when it has another
+ */
+export function expected<Schema extends v.GenericSchema>(
+  call: string,
+  schema: Schema,
+  data: unknown,
+): v.InferOutput<Schema> {
   const result = v.safeParse(schema, data);
   if (result.success) return result.output;
   throw new TaskError({
