@@ -166,10 +166,19 @@ function normal(state: FinalState, numbers: ReadonlyMap<number, string>): FinalS
   ) as FinalState;
 }
 
+/** As JSON, whatever order an object's keys came in; undefined stays undefined. */
+function inOrder(value: unknown): string | undefined {
+  return JSON.stringify(value, (_key, each: unknown) =>
+    typeof each === "object" && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : each,
+  );
+}
+
 /** What differs, a line for each. */
 export function differences(expected: FinalState, actual: FinalState): string[] {
   return [...new Set([...Object.keys(expected), ...Object.keys(actual)])].flatMap((key) => {
-    const [was, is] = [JSON.stringify(expected[key]), JSON.stringify(actual[key])];
+    const [was, is] = [inOrder(expected[key]), inOrder(actual[key])];
     if (was === is) return [];
     if (was === undefined) return [`${key} is there, too`];
     if (is === undefined) return [`${key} is missing`];
