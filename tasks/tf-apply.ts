@@ -57,6 +57,8 @@ export interface ApplyDeps extends EnvironmentDeps {
   places?(node: string, signal: AbortSignal): Promise<NodePlaces>;
   /** Which of these addresses answer on the network; left out where the VMs' network is not ours. */
   answering?(addresses: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** Whether a node clones something now. */
+  cloning?(node: string, signal: AbortSignal): Promise<boolean>;
   /** Removes a VM with its disks. */
   remove?(guest: Guest, signal: AbortSignal): Promise<void>;
   /** Shuts a VM down; resolves to what starts it again, or to undefined when it was off. */
@@ -225,6 +227,10 @@ export function applyDeps(settings: EnvironmentSettings): ApplyDeps {
     },
     // Behind a jump host the VMs' addresses mean nothing here.
     ...(settings.CLUSTER_ACCESS === "jump" ? {} : { answering }),
+    async cloning(node, signal) {
+      const { apiFrom, isCloning } = await import("../lib/proxmox/index.ts");
+      return await isCloning(apiFrom(settings), node, signal);
+    },
     async remove({ node, vmid }, signal) {
       const { apiFrom, removeVm } = await import("../lib/proxmox/index.ts");
       await removeVm(apiFrom(settings), { node, vmid }, signal);

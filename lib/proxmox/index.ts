@@ -19,6 +19,7 @@ export {
 export {
   findTemplate,
   inventory,
+  isCloning,
   listVms,
   shutDown,
   type VmSummary,

@@ -1,5 +1,12 @@
 import { TaskError } from "../errors.ts";
-import { configAnswer, nodesAnswer, statusAnswer, versionAnswer, vmsAnswer } from "./api/answers.ts";
+import {
+  configAnswer,
+  nodesAnswer,
+  statusAnswer,
+  tasksAnswer,
+  versionAnswer,
+  vmsAnswer,
+} from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
 
 /** A VM or template of the cluster. */
@@ -91,6 +98,13 @@ export async function findTemplate(
   signal?: AbortSignal,
 ): Promise<VmSummary | undefined> {
   return (await listVms(api, signal)).find((vm) => vm.template && vm.name === name);
+}
+
+/** Whether the node clones something now, as far as the token may see; its own clones it does. */
+export async function isCloning(api: ProxmoxApi, node: string, signal?: AbortSignal): Promise<boolean> {
+  const path = `/nodes/${encodeURIComponent(node)}/tasks`;
+  const tasks = await api.get(path, tasksAnswer, { source: "active", typefilter: "qmclone" }, signal);
+  return tasks.length > 0;
 }
 
 /** The state of a VM: "running" or "stopped". */

@@ -16,6 +16,8 @@ const CLONE_MS = 60 * 60_000;
 export interface HalfMadeDeps {
   /** Every VM and template of the cluster. */
   guests(signal: AbortSignal): Promise<readonly Guest[]>;
+  /** Whether a node clones something now; left out, clones are not waited for. */
+  cloning?(node: string, signal: AbortSignal): Promise<boolean>;
   /** Removes a VM with its disks; left out, none is. */
   remove?(guest: Guest, signal: AbortSignal): Promise<void>;
 }
@@ -29,7 +31,7 @@ export interface HalfMadeDeps {
 export function halfMadeStep(
   planned: () => Plan,
   begun: () => readonly BegunRun[],
-  { guests, remove }: HalfMadeDeps,
+  { guests, cloning, remove }: HalfMadeDeps,
 ): Step {
   return {
     title: "Look for VMs that an interrupted run has left half made",
@@ -39,11 +41,13 @@ export function halfMadeStep(
       const all = await pollUntil(
         async () => {
           const there = await guests(signal);
-          const [cloning] = beingCloned(there, begun());
-          if (cloning === undefined) return { value: there };
-          const pending = `VM ${cloning.vmid} is still being cloned on ${cloning.node}`;
-          output(pending);
-          return { pending };
+          for (const { vmid, node } of beingCloned(there, begun())) {
+            if (!(await cloning?.(node, signal))) continue;
+            const pending = `VM ${vmid} is still being cloned on ${node}`;
+            output(pending);
+            return { pending };
+          }
+          return { value: there };
         },
         { timeoutMs: CLONE_MS, signal },
         (why) =>
@@ -54,6 +58,12 @@ export function halfMadeStep(
             left: ["Nothing was changed"],
           }),
       );
+      for (const { vmid, node } of beingCloned(all, begun())) {
+        // It has neither name nor notes: nothing says for certain whose it is.
+        note(
+          `VM ${vmid} on ${node} is locked by a clone that has ended, perhaps one of an interrupted run. When nobody needs it, on the node: qm unlock ${vmid}; qm destroy ${vmid} --purge`,
+        );
+      }
       for (const { guest, run } of halfMade(planned(), all, begun())) {
         const what = `VM ${guest.vmid} (${guest.name}), which run ${run.id} of ${run.since} has left half made`;
         // Without consent the next step says that the name is taken.

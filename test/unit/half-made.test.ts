@@ -87,6 +87,7 @@ test("the journal knows runs until they have ended, is for its owner alone, and 
 async function perform(
   looks: readonly (readonly Guest[])[],
   yes: boolean,
+  cloning = true,
 ): Promise<{ removed: number[]; notes: string[] }> {
   const removed: number[] = [];
   const notes: string[] = [];
@@ -96,6 +97,7 @@ async function perform(
     () => BEGUN,
     {
       guests: async () => looks[Math.min(look++, looks.length - 1)] ?? [],
+      cloning: async () => cloning,
       remove: async ({ vmid }) => void removed.push(vmid),
     },
   );
@@ -126,6 +128,16 @@ test("the step waits for the clone, then removes the VM, and says so", async () 
   assert.deepEqual(notes, [
     "Removed VM 101 (k3s-s1), which run 0badc0de of 2026-11-26T14:57:55Z has left half made",
   ]);
+});
+
+test("a clone that nobody goes on with is not waited for: it stays, and is named", async () => {
+  const dead = guest(101, { lock: "clone", description: " qmclone temporary file" }, { name: "VM 101" });
+  const { removed, notes } = await perform([[dead]], true, false);
+  assert.deepEqual(removed, []);
+  assert.match(
+    notes.join(),
+    /^VM 101 on pve is locked by a clone that has ended.* qm unlock 101; qm destroy 101/,
+  );
 });
 
 test("without an answer nothing is removed", async () => {

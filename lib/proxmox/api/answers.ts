@@ -37,6 +37,9 @@ export const statusAnswer = v.object({
   lock: v.optional(v.string()),
 });
 
+/** GET /nodes/N/tasks */
+export const tasksAnswer = v.array(v.object({ upid: v.string() }));
+
 export const taskStatusAnswer = v.object({ status: v.string(), exitstatus: v.optional(v.string()) });
 export const taskLogAnswer = v.array(v.object({ n: number, t: v.string() }));
 export const upidAnswer = v.pipe(v.string(), v.startsWith("UPID:"));
