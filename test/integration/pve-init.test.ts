@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -152,6 +153,41 @@ for (const release of [9, 8] as const) {
 
     // What these prove does not depend on the release.
     if (release === 9) {
+      test("finds the API at Proxmox's port where no address is given, and saves it", async (context) => {
+        const { port, hostname } = new URL(lab.sandbox.endpoints.apiUrl);
+        const forward = createServer((socket) => {
+          const node = connect(Number(port), hostname);
+          for (const end of [socket, node])
+            end.on("error", () => [socket, node].map((each) => each.destroy()));
+          socket.pipe(node).pipe(socket);
+        });
+        const listens = await new Promise<boolean>((resolve) => {
+          forward.once("error", () => resolve(false)).listen(8006, "127.0.0.1", () => resolve(true));
+        });
+        if (!listens) return context.skip("another program listens on port 8006");
+        try {
+          const names = ["--user", "url@pve", "--role-prefix", "Roleurl", "--yes"];
+          const { exitCode, stderr } = await lab.init(names, { env: { PM_API_URL: "" } });
+          assert.equal(exitCode, 0, stderr);
+          assert.equal(lab.saved().PM_API_URL, "https://127.0.0.1:8006/api2/json");
+        } finally {
+          forward.close();
+        }
+      });
+
+      test("makes no token for a node whose certificate is another's", async () => {
+        const access = lab.access();
+        lab.sandbox.faults.set([{ where: "tls", count: "always", effect: { certificate: "foreign" } }]);
+        const { exitCode, stderr } = await init("tls", "--yes").finally(() => lab.sandbox.faults.clear());
+        assert.equal(exitCode, 1);
+        assert.match(stderr, /The certificate of https:\S+ is not trusted[\s\S]*own CA has not signed/);
+        assert.deepEqual(lab.access(), access);
+        assert.deepEqual(
+          readdirSync(lab.copy.root).filter((name) => /^pve-root-ca-|^\.env/.test(name)),
+          [],
+        );
+      });
+
       test("changes nothing before it is told to", async () => {
         const access = lab.access();
         const { exitCode, stderr } = await init("asks");
