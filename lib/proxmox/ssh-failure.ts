@@ -26,7 +26,7 @@ interface Explanation {
 }
 
 const BROKEN: Explanation = {
-  form: /^(client_loop|Read from remote host|Connection (to|closed|reset)|Shared connection|kex_exchange_identification)/m,
+  form: /^(client_loop|Read from remote host|Connection (to|closed|reset)|Shared connection|kex_exchange_identification|ssh: connect to host .*reset by peer)/m,
   why: "The connection broke",
   todo: () => ["Check the network and the node, then run it again"],
 };
@@ -96,7 +96,7 @@ export function sshFailure(end: SshEnd, error: CommandError): TaskError | undefi
   return new TaskError({
     what: `SSH to ${name}${through === undefined ? "" : ` through ${through}`} failed`,
     why: [found?.why, error.stderr.trim()].filter(Boolean).join("\n"),
-    todo: found?.todo(end) ?? [],
+    todo: found?.todo(end) ?? ["See whether it works by hand:", paste(byHand("ssh", end))],
     cause: error,
   });
 }

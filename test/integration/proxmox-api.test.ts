@@ -156,7 +156,7 @@ describe("what the API refuses", () => {
       { vmid: 150, name: "not a name", cores: "many" },
       400,
       /^Parameter verification failed\.\nname: .*DNS name\ncores: type check/,
-      /^$/,
+      /the node's log may:\n\$ journalctl -u pveproxy/,
     ],
     "a VM that is not there": [
       GET,
@@ -164,7 +164,7 @@ describe("what the API refuses", () => {
       {},
       500,
       /^Configuration file 'nodes\/pve\/qemu-server\/4711\.conf' does not exist$/,
-      /^$/,
+      /the node's log may:\n\$ journalctl -u pveproxy/,
     ],
     "a path that it does not know": [GET, "/nonsense", {}, 501, /not implemented/, /8 or 9 is needed/],
   };
@@ -430,7 +430,8 @@ describe("what happens on the way to a node", () => {
       client({ url, tls: { caFile } }).runTask("POST", "/nodes/pve/qemu", { vmid: 100 }),
     );
     assert.deepEqual(calls, ["POST /api2/json/nodes/pve/qemu"]);
-    assert.match(error.todo[0] ?? "", /^Whether it has carried out POST \/nodes\/pve\/qemu is not known/);
+    assert.deepEqual(error.left, ["Whether it has carried out POST /nodes/pve/qemu is not known"]);
+    assert.match(error.todo[0] ?? "", /list of tasks/);
   });
 
   const page = "<!DOCTYPE html>\n<html><body>Bad Gateway</body></html>\n";

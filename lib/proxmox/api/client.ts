@@ -6,7 +6,7 @@ import { registerSecret } from "../../secrets.ts";
 import { privilegeAdvice } from "../privileges/index.ts";
 import { quoteWords } from "../quote.ts";
 import { taskLogAnswer, taskStatusAnswer, upidAnswer } from "./answers.ts";
-import { notTheApi, refusal, unreachable } from "./failures.ts";
+import { ApiFailure, notTheApi, refusal, taskGone, unreachable } from "./failures.ts";
 import { type TlsTrust, tlsOptions } from "./tls.ts";
 import { type FormAnswer, type FormFile, type FormOptions, postForm } from "./upload.ts";
 
@@ -20,6 +20,8 @@ export interface ApiAccess {
   readonly tls: TlsTrust;
   /** Milliseconds that a call may go without an answer; half a minute when it is left out. */
   readonly timeoutMs?: number;
+  /** How many connections it may have at once; any number when it is left out. */
+  readonly connections?: number;
 }
 
 export type Params = Readonly<Record<string, string | number | boolean>>;
@@ -81,12 +83,7 @@ export class ProxmoxApi {
     const path = `/nodes/${encodeURIComponent(node)}/tasks/${encodeURIComponent(upid)}`;
     const lines: string[] = [];
     for (;;) {
-      const { status, exitstatus = "unknown" } = await this.get(
-        `${path}/status`,
-        taskStatusAnswer,
-        {},
-        signal,
-      );
+      const { status, exitstatus = "unknown" } = await this.#taskStatus(upid, path, signal);
       for (let more = true; more; ) {
         const page = { start: lines.length, limit: LOG_LINES };
         const fresh = await this.get(`${path}/log`, taskLogAnswer, page, signal);
@@ -103,6 +100,20 @@ export class ProxmoxApi {
         throw taskFailure(upid, exitstatus, lines);
       }
       await pause(POLL_MS, signal);
+    }
+  }
+
+  async #taskStatus(
+    upid: string,
+    path: string,
+    signal: AbortSignal | undefined,
+  ): Promise<v.InferOutput<typeof taskStatusAnswer>> {
+    try {
+      return await this.get(`${path}/status`, taskStatusAnswer, {}, signal);
+    } catch (error) {
+      if (!(error instanceof ApiFailure) || !/no such task/.test(error.message)) throw error;
+      const [, , , , , type = "", id = ""] = upid.split(":");
+      throw taskGone(type, id, error);
     }
   }
 
@@ -190,8 +201,9 @@ export class ProxmoxApi {
 
   /** Asking for the certificate may fail now and work when the node is up. */
   async #connections(): Promise<Agent> {
-    const { url, tls } = this.#access;
-    this.#agent ??= tlsOptions(url, tls).then((options) => new Agent({ keepAlive: true, ...options }));
+    const { url, tls, connections = Number.POSITIVE_INFINITY } = this.#access;
+    const kept = { keepAlive: true, maxSockets: connections };
+    this.#agent ??= tlsOptions(url, tls).then((options) => new Agent({ ...kept, ...options }));
     try {
       return await this.#agent;
     } catch (error) {

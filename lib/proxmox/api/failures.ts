@@ -17,6 +17,12 @@ export class ApiFailure extends TaskError {
   }
 }
 
+/** Where a node says more about a refusal than in its answer. */
+const LOG = [
+  "If that does not explain itself, the node's log may:",
+  "$ journalctl -u pveproxy -u pvedaemon -n 50",
+];
+
 /**
  * What an answer that is no success means, and what to do about it.
  * @param reason from the status line: some answers carry it nowhere else
@@ -40,7 +46,7 @@ export function refusal(call: string, status: number, reason: string, body: stri
   }
   if (status === 400) {
     const lines = Object.entries(errors ?? {}).map(([name, text]) => `${name}: ${text.trim()}`);
-    return new ApiFailure(status, { what, why: [words, ...lines].join("\n") });
+    return new ApiFailure(status, { what, why: [words, ...lines].join("\n"), todo: LOG });
   }
   if (status === 501) {
     return new ApiFailure(status, {
@@ -56,7 +62,27 @@ export function refusal(call: string, status: number, reason: string, body: stri
       todo: ["The node the call was passed on to does not answer: check PM_NODE and that the node is online"],
     });
   }
-  return new ApiFailure(status, { what, why: words });
+  if (/can't lock file|VM is locked/.test(words)) {
+    return new ApiFailure(status, {
+      what,
+      why: words,
+      todo: [
+        "Another task on the node holds the VM (a backup, a migration, a clone): wait until it is done, then run this again",
+      ],
+    });
+  }
+  return new ApiFailure(status, { what, why: words, todo: LOG });
+}
+
+/** The node does not know its own task any more. */
+export function taskGone(type: string, id: string, cause: ApiFailure): TaskError {
+  return new TaskError({
+    what: `The node knows no more of its task ${type} ${id}`,
+    why: "It was killed, or the node has restarted: what the task had begun may be done in part",
+    todo: ["Look at what is there, then run this again:", "$ qm list", "$ journalctl -u pvedaemon -n 50"],
+    left: [`Whether the task ${type} ${id} was carried out is not known`],
+    cause,
+  });
 }
 
 /** Something else answered in the node's place. */
@@ -145,14 +171,13 @@ export async function unreachable(url: URL, error: unknown, change?: string): Pr
     what,
     why: reasons[code] ?? messageOf(error),
     todo: [
-      ...(change === undefined
-        ? []
-        : [`Whether it has carried out ${change} is not known: look at the node's list of tasks`]),
+      ...(change === undefined ? [] : ["Look at the node's list of tasks, then run this again"]),
       "Check PM_API_URL, and that this machine reaches it:",
       `$ curl -k ${url.origin}`,
       ...(code === "ETIMEDOUT" ? ["If it is only slow, wait longer: PM_API_TIMEOUT=120"] : []),
       "Without a node, try --sandbox",
     ],
+    ...(change === undefined ? {} : { left: [`Whether it has carried out ${change} is not known`] }),
     cause: error,
   });
 }

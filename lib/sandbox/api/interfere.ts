@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Server } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApiError } from "../calls.ts";
@@ -25,6 +25,7 @@ export function interceptCalls(faults: Faults): Intercept {
       if ("delay" in effect) await sleep(effect.delay);
       else if ("cut" in effect) breakAfter(request, effect.cut);
       else if ("reset" in effect && effect.reset === "before") throw broken(request);
+      else if ("page" in effect) return pageOf(effect.page);
       else if ("lock" in effect) return refusal(lockTimeout(path));
       else if ("status" in effect) return failed(effect);
     }
@@ -67,6 +68,13 @@ function failed({ status, message, errors }: StatusEffect): WireAnswer {
   // An authentication that failed says so in the status line alone.
   if (status === 401) return { status, reason: message, body: undefined };
   return refusal(new ApiError(status, message, errors));
+}
+
+/** What a proxy answers in the node's place. */
+function pageOf(status: number): WireAnswer {
+  const title = `${status} ${STATUS_CODES[status] ?? "Error"}`;
+  const text = `<html>\n<head><title>${title}</title></head>\n<body><h1>${title}</h1></body>\n</html>\n`;
+  return { status, reason: STATUS_CODES[status] ?? "Error", body: undefined, text };
 }
 
 function lockTimeout(path: string): ApiError {

@@ -26,6 +26,7 @@ const apiRule = v.strictObject({
       message: v.optional(words, "made to fail"),
       errors: v.optional(v.record(v.string(), v.string())),
     }),
+    v.strictObject({ page: v.pipe(v.number(), v.integer(), v.minValue(200), v.maxValue(599)) }),
     v.strictObject({ reset: moment }),
     v.strictObject({ truncate: whole }),
     v.strictObject({ cut: positive }),
@@ -75,6 +76,7 @@ const commandRule = v.strictObject({
       when: v.optional(moment, "before"),
     }),
     v.strictObject({ hang: v.literal(true) }),
+    v.strictObject({ break: v.literal(true) }),
   ]),
 });
 

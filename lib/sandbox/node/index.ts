@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import type { NodeContext, NodeServer, SandboxContext } from "../hooks.ts";
@@ -30,7 +30,10 @@ export async function serveNode(context: NodeContext, network: GuestNetwork): Pr
   const { world, log, faults } = context;
   const client = keptKey(join(world.dir, "ssh", "id_ed25519"), "homelab-sandbox");
   const hostKey = keptKey(world.files.toHost("/etc/ssh/ssh_host_ed25519_key"), `root@${world.node}`);
-  const programs = interceptPrograms(nodePrograms(context), faults);
+  const sockets = new Set<Socket>();
+  const programs = interceptPrograms(nodePrograms(context), faults, () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  });
   const accept = acceptor(
     {
       hostKey: hostKey.private,
@@ -56,7 +59,6 @@ export async function serveNode(context: NodeContext, network: GuestNetwork): Pr
   await once(listener, "listening");
   const address = listener.address();
   const sshPort = typeof address === "object" && address !== null ? address.port : 0;
-  const sockets = new Set<{ destroy(): void }>();
   listener.on("connection", (socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));

@@ -4,19 +4,23 @@ import { type EffectOf, type Faults, Shaped } from "../faults/index.ts";
 import { type Process, type Program, type Programs, write } from "../shell/index.ts";
 import { createSshServer, makeKey, type SshHost } from "../ssh/index.ts";
 
-/** Let the node's commands fail as the rules say. */
-export function interceptPrograms(programs: Programs, faults: Faults): Programs {
+/**
+ * Let the node's commands fail as the rules say.
+ * @param breakAll ends all SSH connections, as a network that goes away
+ */
+export function interceptPrograms(programs: Programs, faults: Faults, breakAll: () => void): Programs {
   return Object.fromEntries(
-    Object.entries(programs).map(([name, program]) => [name, intercepted(name, program, faults)]),
+    Object.entries(programs).map(([name, program]) => [name, intercepted(name, program, faults, breakAll)]),
   );
 }
 
-function intercepted(name: string, program: Program, faults: Faults): Program {
+function intercepted(name: string, program: Program, faults: Faults, breakAll: () => void): Program {
   return async (process) => {
     const effects = faults.due("command", [name, ...process.args].join(" "));
     for (const effect of effects) {
       if ("delay" in effect) await sleep(effect.delay);
       else if ("hang" in effect) return await untilLeft(process);
+      else if ("break" in effect) breakAll();
       else if (effect.when === "before") return await say(process, effect);
     }
     const code = await program(process);
