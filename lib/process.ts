@@ -102,8 +102,12 @@ function shownCommand(file: string, args: readonly string[], cwd: string | undef
  * Start a child process whose stdin and stdout the caller drives.
  * @param file program, by name or path
  * @param args its arguments, each passed through intact
+ * @throws {Error} for a NUL, which no argument can hold
  */
 export function start(file: string, args: readonly string[], options: RunOptions = {}): ProcessPromise {
+  // The shell in between would end the argument there.
+  if ([file, ...args].some((word) => word.includes("\0")))
+    throw new Error("an argument cannot hold a NUL character");
   watcher?.(shownCommand(file, args, options.cwd));
   const child = $({
     quiet: true,

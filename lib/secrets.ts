@@ -9,24 +9,30 @@ const SHORTEST_SECRET = 6;
 const BEGIN_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 const END_KEY = /-----END [A-Z ]*PRIVATE KEY-----/;
 /** A line within a key: one word of base64, whatever stands around it, or a header. */
-const WITHIN_KEY = /^\W*(?:[A-Za-z0-9+/=]*|(?:Proc-Type|DEK-Info): .*)\W*$/;
+const WITHIN_KEY = /^[^\w+/=]*(?:[A-Za-z0-9+/=]*|(?:Proc-Type|DEK-Info): .*)[^\w+/=]*$/;
 const SHOWN_KEY = "*** private key ***";
 
-/** What is a secret by its form alone, and what is shown in its place. */
+/**
+ * What is a secret by its form alone, and what is shown in its place. Lengths are limited, so that a long line of a log takes
+ * no longer than its length says.
+ */
 const FORMS: readonly (readonly [form: RegExp, shown: string])[] = [
-  [/(PVEAPIToken=[^\s!]+![\w.-]+=)[\w-]+/g, "$1***"],
+  [/(PVEAPIToken=[^\s!]{1,200}![\w.-]{1,200}=)[\w-]+/g, "$1***"],
   [/(\bauthorization["']?\s*[:=]\s*\[?["']?(?:basic|bearer)\s+)[^\s"',\]]+/gi, "$1***"],
   // Also one that was cut off at either end.
   [
     /-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[\sA-Za-z0-9+/=\\]*)/g,
     SHOWN_KEY,
   ],
-  [/(?:[A-Za-z0-9+/=]{16,}(?:\s|\\n)+)+-----END [A-Z ]*PRIVATE KEY-----/g, SHOWN_KEY],
+  [
+    /(?<![A-Za-z0-9+/=])(?:[A-Za-z0-9+/=]{1,80}(?:\s|\\[nr]){1,4}){1,200}-----END [A-Z ]*PRIVATE KEY-----/g,
+    SHOWN_KEY,
+  ],
   // The same in base64, as a kubeconfig has it: "-----BEGIN " with PRIVATE, RSA, EC, OPENSSH or ENCRYPTED behind it.
   [/LS0tLS1CRUdJTi(?:BQUklWQVRF|BSU0Eg|BFQyBQ|BPUEVOU1NI|BFTkNSWVBU)[A-Za-z0-9+/=]*/g, SHOWN_KEY],
   [/(\bclient-key-data["']?\s*:\s*["']?)[A-Za-z0-9+/=]{8,}/g, "$1***"],
   // Credentials in an address.
-  [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"']*:)[^\s/@"']+(?=@)/gi, "$1***"],
+  [/(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s/:@"']{0,200}:)[^\s/@"']{1,500}(?=@)/gi, "$1***"],
 ];
 
 /**
@@ -60,10 +66,7 @@ function formsOf(text: string): string[] {
     json.replace(/[$%](?=\{)/g, "$&$&"),
     text.replaceAll("'", `'\\''`),
     text.replaceAll("\\", "\\\\").replaceAll("'", "\\'"),
-    ...[inUrl, inForm].flatMap((form) => [
-      form,
-      form.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
-    ]),
+    ...[inUrl, inForm].flatMap((form) => [form, form.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase())]),
     bytes.toString("hex"),
     ...[0, 1, 2].flatMap((offset) => inBase64(bytes, offset)),
   ].filter((form) => form.length >= SHORTEST_SECRET);

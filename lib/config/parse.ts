@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { isIPv4 } from "node:net";
+import { readFileSync, statSync } from "node:fs";
+import { isIPv4, isIPv6 } from "node:net";
 import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { messageOf } from "../errors.ts";
@@ -21,7 +21,8 @@ export function apiUrl(text: string): URL {
   const path = url.pathname.replace(/\/+$/, "");
   if (path !== "" && path !== "/api2/json") throw new Error("its path must be /api2/json");
   // URLs allow more in a host than any name has, and SSH goes there, too.
-  host(url.hostname.replace(/^\[|\]$/g, ""));
+  const name = host(url.hostname.replace(/^\[|\]$/g, ""));
+  if (isIPv4(name) && !text.includes(name)) throw new Error(NO_ADDRESS);
   url.pathname = "/api2/json";
   return url;
 }
@@ -75,8 +76,14 @@ export function seconds(text: string): number {
   return number * 1000;
 }
 
+/** 10.023.45.10 is 10.19.45.10 to some programs, and 10.23.45.10 to others. */
+const NO_ADDRESS = "an address has four numbers from 0 to 255, without zeros in front";
+
 /** A DNS name or an IP address, nothing that ssh could take for an option or a user. */
 export function host(text: string): string {
+  if (/(^|\.)(\d+|0x[\da-f]*)\.?$/i.test(text) && !text.includes(":") && !isIPv4(text))
+    throw new Error(NO_ADDRESS);
+  if (text.includes(":") && !isIPv6(text)) throw new Error("it must be a host name or an IP address");
   return matching(text, /^(?![-.])[A-Za-z0-9.:_-]{1,253}$/, "it must be a host name or an IP address");
 }
 
@@ -117,7 +124,9 @@ export function path(text: string): string {
 /** A path of a file that is there. */
 export function existingFile(text: string): string {
   const file = path(text);
-  if (!existsSync(file)) throw new Error(`there is no file ${file}`);
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) throw new Error(`there is no file ${file}`);
+  if (found.isDirectory()) throw new Error(`${file} is a folder`);
   return file;
 }
 
@@ -155,7 +164,8 @@ export function fileOrUrl(text: string): string {
   if (/^[a-z]+:\/\//i.test(text)) {
     return matching(text, WEB_ADDRESS, "it must be an https address or the path of a file");
   }
-  if (text.includes("{{")) throw new Error("it must be a path without {{, which Packer would take for its own");
+  if (text.includes("{{"))
+    throw new Error("it must be a path without {{, which Packer would take for its own");
   return existingFile(text);
 }
 

@@ -17,7 +17,8 @@ export class KeptVm {
   /** Lines for a person. */
   ways({ variables, passwordFile }: Pick<PackerBuild, "variables" | "passwordFile">): string[] {
     if (this.#ssh === undefined) return [];
-    const options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null";
+    // The key is new, and nobody has it: ssh shows its fingerprint and asks. It is to stay in no file.
+    const options = "-o UserKnownHostsFile=/dev/null";
     return [
       `Its VM goes on running, with its screen at ${this.#screen ?? "a VNC port"}; by SSH, once the system is installed:`,
       `$ ssh ${options} -p ${this.#ssh} root@127.0.0.1`,

@@ -6,6 +6,7 @@ import { CommandError, childEnv, type RunOptions, type RunResult, run } from "..
 import { temporaryFolder } from "../temporary.ts";
 import { quoteWords } from "./quote.ts";
 import { SSH_FAILED, type SshEnd, sshFailure } from "./ssh-failure.ts";
+import { sshPath } from "./ssh-path.ts";
 
 /** Where SSH goes, as settings have it. */
 export interface SshTarget {
@@ -76,22 +77,10 @@ export class NodeShell {
     return await runSsh(file, args, this.target, options);
   }
 
-  /** Run a program on a VM. */
+  /** Run a program on a VM; every word arrives as it is. */
   async runOnVm(vm: VmTarget, words: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     const { host, user, port, configFile } = this.target;
-    const viaConfig = configFile === undefined ? [] : ["-F", configFile];
-    const jump = await this.#jumpCommand();
-    const knownHosts = [vm.knownHostsFile, ...(configFile === undefined ? ["~/.ssh/known_hosts"] : [])];
-    const args = [
-      ...viaConfig,
-      ...OPTIONS,
-      "-o",
-      `UserKnownHostsFile=${knownHosts.map((file) => `"${file}"`).join(" ")}`,
-      ...(vm.jump ? ["-o", `ProxyCommand=${jump}`] : []),
-      `${vm.user}@${vm.address}`,
-      "--",
-      quoteWords(words),
-    ];
+    const { file, args } = await this.commandOnVm(vm, words);
     const end: SshEnd = {
       user: vm.user,
       host: vm.address,
@@ -99,7 +88,29 @@ export class NodeShell {
       configFile,
       ...(vm.jump ? { through: `${user}@${host}:${port}` } : {}),
     };
-    return await runSsh("ssh", args, end, options);
+    return await runSsh(file, args, end, options);
+  }
+
+  /** The ssh command that runs a program on a VM. */
+  async commandOnVm(vm: VmTarget, words: readonly string[]): Promise<CommandLine> {
+    const { configFile } = this.target;
+    const viaConfig = configFile === undefined ? [] : ["-F", configFile];
+    const jump = await this.#jumpCommand();
+    const knownHosts = [
+      sshPath(vm.knownHostsFile),
+      ...(configFile === undefined ? ["~/.ssh/known_hosts"] : []),
+    ];
+    const args = [
+      ...viaConfig,
+      ...OPTIONS,
+      "-o",
+      `UserKnownHostsFile=${knownHosts.join(" ")}`,
+      ...(vm.jump ? ["-o", `ProxyCommand=${jump}`] : []),
+      `${vm.user}@${vm.address}`,
+      "--",
+      quoteWords(words),
+    ];
+    return { file: "ssh", args };
   }
 
   /** The ssh command with which a person runs a program on the node, ready to paste. */
@@ -120,8 +131,10 @@ export class NodeShell {
     return [
       "ssh",
       ...(configFile === undefined ? [] : ["-F", configFile]),
-      ...["-o", `UserKnownHostsFile=${knownHostsFile}`],
-      ...(jump ? ["-J", `${user}@${host}${port === 22 ? "" : `:${port}`}`] : []),
+      ...["-o", `UserKnownHostsFile=${sshPath(knownHostsFile)}`],
+      ...(jump
+        ? ["-J", `${user}@${host.includes(":") ? `[${host}]` : host}${port === 22 ? "" : `:${port}`}`]
+        : []),
       `${vmUser}@${address}`,
     ];
   }
@@ -154,7 +167,7 @@ export class NodeShell {
     const folder = this.#control;
     this.#control = undefined;
     if (folder === undefined) return;
-    const args = ["-o", `ControlPath=${join(folder, "c")}`, "-O", "exit", "node"];
+    const args = ["-o", `ControlPath=${sshPath(join(folder, "c"))}`, "-O", "exit", "node"];
     await run("ssh", args, { allow: [0, SSH_FAILED] }).catch(() => {});
     await rm(folder, { recursive: true, force: true });
   }
@@ -166,18 +179,16 @@ export class NodeShell {
       "-o",
       "ControlMaster=auto",
       "-o",
-      `ControlPath=${join(this.#control, "c")}`,
+      `ControlPath=${sshPath(join(this.#control, "c"))}`,
       "-o",
       "ControlPersist=30",
     ];
   }
 
   async #jumpCommand(): Promise<string> {
-    const { file, args } = await this.command(["-W", "[%h]:%p"]);
-    // ssh hands this to a shell and replaces %h and %p itself.
-    return [file, ...args]
-      .map((word) => (/%[hp]/.test(word) ? word : quoteWords([word.replaceAll("%", "%%")])))
-      .join(" ");
+    const { file, args } = await this.command(["-W"]);
+    // ssh hands this to a shell and replaces %h and %p itself: an address and a port.
+    return `${quoteWords([file, ...args].map((word) => word.replaceAll("%", "%%")))} '[%h]:%p'`;
   }
 }
 

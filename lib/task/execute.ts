@@ -11,6 +11,7 @@ import { redact } from "../secrets.ts";
 import { keepToolLogs, type ToolLogLevel } from "../tool-log.ts";
 import { hasTerminal } from "./ask.ts";
 import type { Command, TaskContext } from "./command.ts";
+import { leaveNoDumps } from "./crash.ts";
 import { eventLine } from "./event-line.ts";
 import type { CommonFlags, FlagSpecs, Flags } from "./flags.ts";
 import { askForSettings } from "./missing.ts";
@@ -28,6 +29,9 @@ interface Execution<Specs extends FlagSpecs> {
   print(line: string): void;
 }
 
+const INSECURE =
+  "PM_TLS_INSECURE is set: the node's certificate is not verified, anybody in between can read and change everything";
+
 /** Thrown to end a command after --dry-run has shown its steps. */
 class DryRunShown extends Error {}
 
@@ -41,6 +45,7 @@ export async function execute<
   Optional extends SettingName,
 >(command: Command<Specs, Required, Optional>, execution: Execution<Specs>): Promise<void> {
   const { flags, args, root, signal, print } = execution;
+  leaveNoDumps();
   const toStderr = (line: string): void => {
     process.stderr.write(`${redact(line)}\n`);
   };
@@ -55,6 +60,7 @@ export async function execute<
     }
     const mayAsk =
       !flags.json && !flags.yes && !command.unattended && hasTerminal() && !isContinuousIntegration();
+    let saidInsecure = false;
     const load = async <const R extends SettingName, const O extends SettingName>(
       required: readonly R[],
       optional: readonly O[],
@@ -66,16 +72,16 @@ export async function execute<
         await loadSettings(given, optional, sources);
         sources.unshift(await askForSettings(missing, { root, sources, signal, say: toStderr }));
       }
-      return await loadSettings(required, optional, sources);
+      const settings = await loadSettings(required, optional, sources);
+      if (!saidInsecure && "PM_TLS_INSECURE" in settings && settings.PM_TLS_INSECURE === true) {
+        saidInsecure = true;
+        reporter.note(INSECURE);
+      }
+      return settings;
     };
     const settings = await load(command.requires ?? [], command.uses ?? []);
     const { TOOL_LOG } = await loadSettings([], ["TOOL_LOG"], sources);
     await showInside({ root, level: TOOL_LOG, verbose: flags.verbose, note: (line) => reporter.note(line) });
-    if ("PM_TLS_INSECURE" in settings && settings.PM_TLS_INSECURE === true) {
-      reporter.note(
-        "PM_TLS_INSECURE is set: the node's certificate is not verified, anybody in between can read and change everything",
-      );
-    }
     const results = new HeldResult(print);
     const context: TaskContext<Specs, Required, Optional> = {
       flags,

@@ -1,4 +1,4 @@
-import { styleText } from "node:util";
+import { stripVTControlCharacters, styleText } from "node:util";
 import { messageOf, TaskError } from "../errors.ts";
 import { redact } from "../secrets.ts";
 import type { CommonFlags } from "./flags.ts";
@@ -15,7 +15,7 @@ export function formatFailure(error: unknown, { color, verbose }: FailureStyle):
   const paint = (format: "red" | "bold" | "dim", text: string): string =>
     color ? styleText(format, text) : text;
   const failure = asTaskError(error);
-  const lines = [`${paint("red", "✖")} ${paint("bold", failure.what)}`];
+  const lines = [`${paint("red", "✖")} ${paint("bold", plain(failure.what))}`];
   if (failure.why) lines.push(...block("Why", failure.why.split("\n"), paint));
   if (failure.todo.length > 0) lines.push(...block("What to do now", failure.todo, paint));
   if (failure.left.length > 0) lines.push(...block("What was left or rolled back", failure.left, paint));
@@ -34,13 +34,18 @@ export function forSameRun(error: unknown, flags: RunFlags): unknown {
 
 /** Commands and sentences, the commands about the same node and environment as this run. */
 export function sameRun(lines: readonly string[], { sandbox, env }: RunFlags): string[] {
-  const flags = [...(sandbox ? ["--sandbox"] : []), ...(env === undefined ? [] : [`--env ${env}`])];
+  const flags = [...(sandbox ? ["--sandbox"] : []), ...(isWord(env) ? [`--env ${env}`] : [])];
   return lines.map((line) =>
     line
       .split("\n")
       .map((each) => withFlags(each, flags))
       .join("\n"),
   );
+}
+
+/** An environment's name; what was refused as one does not come back in a command to paste. */
+function isWord(env: string | undefined): env is string {
+  return env !== undefined && /^[\w-]+$/.test(env);
 }
 
 /** Commands that are about this machine, or have a node of their own. */
@@ -61,11 +66,16 @@ export function failureEvent(error: unknown): Record<string, unknown> {
 }
 
 function asTaskError(error: unknown): TaskError {
-  if (error instanceof TaskError) return error;
+  return error instanceof TaskError ? error : bugOf(error);
+}
+
+/** The failure of something that nobody expected to be thrown. */
+export function bugOf(error: unknown): TaskError {
   return new TaskError({
     what: "This is a bug in homelab",
     why: messageOf(error),
     todo: ["Run it again with --verbose and report what it shows"],
+    cause: error,
   });
 }
 
@@ -77,13 +87,21 @@ function block(
   return [
     "",
     `  ${paint("dim", title)}`,
-    ...lines.flatMap((line) => line.split("\n")).map((line) => `    ${line}`),
+    ...lines.flatMap((line) => line.split("\n")).map((line) => `    ${plain(line)}`),
   ];
+}
+
+/** What others say, for a terminal: it is neither coloured nor steered by it. Line breaks and tabs stay. */
+function plain(text: string): string {
+  return stripVTControlCharacters(text).replace(
+    /[^\P{Cc}\n\t]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function stacks(error: unknown): string[] {
   const lines: string[] = [];
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    lines.push(cause.stack ?? cause.message);
+    lines.push(plain(cause.stack ?? cause.message));
   return lines;
 }

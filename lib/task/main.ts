@@ -6,7 +6,14 @@ import type { SettingName } from "../config/index.ts";
 import { InterruptedError, TaskError } from "../errors.ts";
 import type { Command } from "./command.ts";
 import { eventLine } from "./event-line.ts";
-import { failureEvent, formatFailure, forSameRun, type RunFlags } from "./failure.ts";
+import {
+  bugOf,
+  type FailureStyle,
+  failureEvent,
+  formatFailure,
+  forSameRun,
+  type RunFlags,
+} from "./failure.ts";
 import type { FlagSpecs } from "./flags.ts";
 import { parseFlags } from "./flags.ts";
 import { helpOf, usageOf } from "./help.ts";
@@ -49,6 +56,7 @@ export async function main<
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
   const json = argv.includes("--json");
+  const style = { color: process.stderr.hasColors?.() ?? false, verbose: argv.includes("--verbose") };
   const print = (text: string): void => {
     process.stdout.write(`${text}\n`);
   };
@@ -65,12 +73,13 @@ export async function main<
       print(helpOf(command).trimEnd());
       return;
     }
+    // What nobody waits for, a rejected promise included. Node.js would print it as it is, with all that it carries.
+    process.on("uncaughtException", (error) => stopAtBug(error, json, style));
     // The rest is loaded only now: --help answers at once.
     const { execute } = await import("./execute.ts");
     await execute(command, { flags, args, root: ROOT, signal: interrupt.signal, print });
   } catch (error) {
     const failure = forSameRun(interrupt.signal.aborted ? interruptedBy(error) : error, same);
-    const style = { color: process.stderr.hasColors?.() ?? false, verbose: argv.includes("--verbose") };
     process.stderr.write(`\n${formatFailure(failure, style)}\n`);
     if (json) print(eventLine({ event: "result", ...failureEvent(failure) }));
     process.exitCode = failure instanceof TaskError ? failure.exitCode : 1;
@@ -95,6 +104,17 @@ function stopAtOnce(): never {
     // Nobody reads it.
   }
   process.exit(130);
+}
+
+function stopAtBug(error: unknown, json: boolean, style: FailureStyle): never {
+  const failure = bugOf(error).withLeft(["What was under way is left as it is"]);
+  try {
+    writeSync(2, `\n${formatFailure(failure, style)}\n`);
+    if (json) writeSync(1, `${eventLine({ event: "result", ...failureEvent(failure) })}\n`);
+  } catch {
+    // Nobody reads it.
+  }
+  process.exit(1);
 }
 
 /** What an interruption broke is an interruption, whatever the step at work made of it. */

@@ -1,13 +1,19 @@
 import * as v from "valibot";
 import { TaskError } from "../errors.ts";
 
+/** Words of commands and of names of files: a state may come from a backend that others write to. */
+const name = v.pipe(v.string(), v.regex(/^[A-Za-z0-9][\w.-]*$/));
 const schema = v.object({
-  vm_id: v.number(),
-  vm_name: v.string(),
-  node: v.string(),
-  ip_address: v.string(),
-  ci_user: v.string(),
-  kubectl_context: v.string(),
+  vm_id: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  vm_name: name,
+  node: name,
+  ip_address: v.pipe(
+    v.string(),
+    v.transform((text) => text.split("/")[0] ?? ""),
+    v.ip(),
+  ),
+  ci_user: v.pipe(v.string(), v.regex(/^[a-z_][a-z0-9_-]*$/)),
+  kubectl_context: name,
 });
 
 /** What an environment came to, as its outputs say. */
@@ -37,11 +43,11 @@ export function parseOutputs(
       vm_id: vmid,
       vm_name: name,
       node,
-      ip_address,
+      ip_address: address,
       ci_user: user,
       kubectl_context: context,
     } = parsed.output;
-    return { vmid, name, node, address: ip_address.split("/")[0] ?? "", user, context };
+    return { vmid, name, node, address, user, context };
   }
   const applied = Object.keys(outputs).length > 0;
   throw new TaskError({
