@@ -150,10 +150,7 @@ function kubeconfig({ dir }: KillWorld): unknown {
 
 /** Put the kind's name in place of what differs from node to node and from VM to VM. */
 function normal(state: FinalState, numbers: ReadonlyMap<number, string>): FinalState {
-  let text = JSON.stringify(state);
-  for (const [vmid, name] of numbers)
-    text = text.replace(new RegExp(`(?<![\\d.])${vmid}(?![\\d.]\\d)`, "g"), `‹number of ${name}›`);
-  text = text
+  let text = JSON.stringify(state)
     .replace(/\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b/gi, "‹MAC›")
     .replace(/\bfe80::[0-9a-f:]+/g, "‹address›")
     .replace(/\brun [0-9a-f]{8}\b/g, "run ‹number›")
@@ -161,6 +158,9 @@ function normal(state: FinalState, numbers: ReadonlyMap<number, string>): FinalS
     .replace(/ssh-ed25519(?: |%20)[A-Za-z0-9+/=%]+/g, "‹key›")
     .replace(/ctime=\d+/g, "ctime=‹time›")
     .replace(/(?<="certificateAuthority":)"[^"]*"/g, '"‹CA›"');
+  // Last, for the others may hold such digits.
+  for (const [vmid, name] of numbers)
+    text = text.replace(new RegExp(`(?<![\\w.])${vmid}(?!\\w|\\.\\d)`, "g"), `‹number of ${name}›`);
   return JSON.parse(
     text.replace(/(?<=[:[,])‹number of ([^›]*)›(?=[,\]}])/g, '"‹number of $1›"'),
   ) as FinalState;
