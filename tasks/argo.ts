@@ -58,6 +58,7 @@ const ROOT_APPLICATION = "app-of-apps";
 export function repositorySteps(request: ArgoRequest, { kustomize }: Pick<ArgoDeps, "kustomize">): Step[] {
   const { root, sandboxDir } = request;
   let address: RepositoryAddress;
+  let agreed = false;
   return [
     {
       title: "Make a Git repository for the sandbox",
@@ -78,21 +79,29 @@ export function repositorySteps(request: ArgoRequest, { kustomize }: Pick<ArgoDe
     {
       title: "Compare the repository's address with the one in Git",
       skip: () => sandboxDir !== undefined && "the sandbox has its own",
-      async run({ confirm, note }) {
+      async run({ confirm }) {
         await demandFilled(root, {
           paths: ["k8s/argo/", "k8s/clusters/"],
           // The address has words of its own, and Argo CD's installation a task of its own.
           except: [REPOSITORY_FILE, `${BOOTSTRAP}/`],
           otherwise: "Argo CD would apply it as it is",
         });
-        address = await ownAddress(request, confirm, note);
+        ({ address, agreed } = await ownAddress(request, confirm));
       },
     },
     {
       title: "Check that Git gives access to the repository",
       preview: () => ["git fetch --depth=1 GIT_REPO_URL GIT_REVISION"],
       async run({ signal, note }) {
-        await demandPushed(treeOf(request), address, signal, note);
+        const pushed = await demandCopy(address, signal);
+        // Not before it is known to be one: whoever has mistyped it has nothing to take back.
+        if (agreed) {
+          await writeRepository(root, address);
+          note(
+            `${REPOSITORY_FILE} names ${address.repoURL} now; commit and push it: Argo CD reads what is pushed`,
+          );
+        }
+        await tellPushed(treeOf(request), address, pushed, note);
       },
     },
   ];
@@ -185,14 +194,13 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
 }
 
 /**
- * The repository's address as it stands in the working tree; written there when the settings say otherwise and the
- * person agrees.
+ * The repository's address as the settings have it, else as it stands in the working tree.
+ * @returns also whether it is to be written there, because the settings say otherwise and the person agrees
  */
 async function ownAddress(
   { root, repoURL, targetRevision }: ArgoRequest,
   confirm: StepControl["confirm"],
-  note: StepControl["note"],
-): Promise<RepositoryAddress> {
+): Promise<{ readonly address: RepositoryAddress; readonly agreed: boolean }> {
   const there = await readRepository(root);
   const file = await readFile(join(root, REPOSITORY_FILE), "utf8");
   const line = file.split("\n").findIndex((each) => each.includes(there.repoURL)) + 1;
@@ -207,7 +215,8 @@ async function ownAddress(
     });
   }
   const wanted = { repoURL: repoURL ?? there.repoURL, targetRevision };
-  if (there.repoURL === wanted.repoURL && there.targetRevision === wanted.targetRevision) return wanted;
+  if (there.repoURL === wanted.repoURL && there.targetRevision === wanted.targetRevision)
+    return { address: wanted, agreed: false };
   if (!(await confirm(`Write ${wanted.repoURL} (${wanted.targetRevision}) into ${REPOSITORY_FILE}?`))) {
     throw new TaskError({
       what: `${REPOSITORY_FILE} names another repository than GIT_REPO_URL`,
@@ -216,18 +225,17 @@ async function ownAddress(
       left: ["Nothing was changed"],
     });
   }
-  await writeRepository(root, wanted);
-  note(`${REPOSITORY_FILE} names ${wanted.repoURL} now; commit and push it: Argo CD reads what is pushed`);
-  return wanted;
+  return { address: wanted, agreed: true };
 }
 
-/** What Argo CD will read has to be pushed, and has to name the same repository. */
-async function demandPushed(
-  tree: string,
+/**
+ * Argo CD has to be able to read the repository, and it has to be a copy of this one.
+ * @returns what is pushed there as the repository's address
+ */
+async function demandCopy(
   { repoURL, targetRevision }: RepositoryAddress,
   signal: AbortSignal,
-  note: StepControl["note"],
-): Promise<void> {
+): Promise<RepositoryAddress> {
   const { file, commit } = await readRemote(repoURL, targetRevision, REPOSITORY_FILE, signal);
   if (file === undefined) {
     throw new TaskError({
@@ -236,7 +244,16 @@ async function demandPushed(
       todo: ["Push this repository there:", `$ git push ${repoURL} HEAD`],
     });
   }
-  const pushed = parseRepository(file);
+  return parseRepository(file);
+}
+
+/** What is pushed has to name the same repository. */
+async function tellPushed(
+  tree: string,
+  { repoURL, targetRevision }: RepositoryAddress,
+  pushed: RepositoryAddress,
+  note: StepControl["note"],
+): Promise<void> {
   if (pushed.repoURL === repoURL && pushed.targetRevision === targetRevision) return;
   note(
     [
