@@ -11,7 +11,7 @@ import { InitLab, type KillAt, partOf } from "../support/pve-init.ts";
  */
 
 /** Every so many commands one is killed at; 1 tries all of them, both ways. */
-const STRIDE = Number(process.env.PVE_INIT_KILL_STRIDE ?? 3);
+const STRIDE = Number(process.env.PVE_INIT_KILL_STRIDE ?? 5);
 
 const base = mkdtempSync(join(tmpdir(), "homelab-pve-init-kill-"));
 let lab: InitLab;
