@@ -1,9 +1,11 @@
-import { TaskError, UsageError } from "../lib/errors.ts";
+import { messageOf, TaskError, UsageError } from "../lib/errors.ts";
 import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
 import {
   describePlan,
   describeProgress,
   type SavedPlan,
+  type Tofu,
+  type TofuEvent,
   type TofuSession,
   titleOf,
 } from "../lib/tofu/index.ts";
@@ -75,9 +77,14 @@ export function destroySteps(request: DestroyRequest, deps: DestroyDeps): Step[]
       preview: () => [`tofu -chdir=terraform/envs/${environment} apply PLAN`],
       async run(control) {
         // Also without resources: outputs go from the state.
-        const warnings = await (await session.tofu()).apply(saved, (event) => {
+        const tofu = await session.tofu();
+        const progress = (event: TofuEvent): void => {
           const line = describeProgress(saved.plan, event);
           if (line !== undefined) control.output(line);
+        };
+        const warnings = await tofu.apply(saved, progress).catch(async (error: unknown) => {
+          if (!(error instanceof TaskError)) throw error;
+          throw error.withLeft(await stillThere(tofu));
         });
         warnings.forEach(control.note);
         session.close();
@@ -85,6 +92,19 @@ export function destroySteps(request: DestroyRequest, deps: DestroyDeps): Step[]
       },
     },
   ];
+}
+
+/** What a removal that failed has left. */
+async function stillThere(tofu: Pick<Tofu, "managed">): Promise<string[]> {
+  try {
+    const vms = await tofu.managed();
+    if (vms.length === 0) return ["The state knows no VM any more"];
+    return vms.map(
+      ({ vmid, name }) => `VM ${vmid} (${name}) is still in the state; it may have been switched off`,
+    );
+  } catch (error) {
+    return [`What is left could not be found out: ${messageOf(error)}`];
+  }
 }
 
 function notSeen(environment: string, vmids: readonly number[]): TaskError {
