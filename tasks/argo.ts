@@ -183,8 +183,9 @@ export function argoSteps(request: ArgoRequest, { cluster, kustomize }: ArgoDeps
           // The project `default` is Argo CD's own until ours takes it over.
           await kubectl.apply(manifests, { signal, force: true, onLine: output });
         } catch (error) {
-          if (!(error instanceof CommandError)) throw error;
           const left = "What was applied before the failure stays; npm run argo goes on from there";
+          if (error instanceof TaskError) throw error.withLeft([left]);
+          if (!(error instanceof CommandError)) throw error;
           throw notApplied(kubectl, ARGO, error, left);
         }
       },

@@ -108,6 +108,10 @@ export async function isInstalled(
   }
 }
 
+const APPLIED_IN_PART = [
+  "What was applied before the failure stays in the namespace argocd; applying again goes on from there",
+];
+
 /**
  * Apply the installation.
  * @param byHand the command with which a person does the same
@@ -125,6 +129,8 @@ export async function installArgo(
     const flags = ["--overwrite", `--field-manager=${FIELD_MANAGER}-bootstrap`];
     await kubectl.run(["annotate", "namespace", ARGO_NAMESPACE, mark, ...flags], options);
   } catch (error) {
+    // The way to the cluster may have broken, in the middle of it.
+    if (error instanceof TaskError) throw error.withLeft(APPLIED_IN_PART);
     if (!(error instanceof CommandError)) throw error;
     const conflict = /conflict/i.test(error.stderr);
     throw new TaskError({
@@ -141,9 +147,7 @@ export async function installArgo(
         `$ ${kubectl.shown("get", "all", "-n", ARGO_NAMESPACE)}`,
         `$ ${kubectl.shown("get", "events", "-n", ARGO_NAMESPACE, "--sort-by=.lastTimestamp")}`,
       ],
-      left: [
-        "What was applied before the failure stays in the namespace argocd; applying again goes on from there",
-      ],
+      left: APPLIED_IN_PART,
       cause: error,
     });
   }
