@@ -146,8 +146,7 @@ export class KillWorld {
     const exitCode = await new Promise<number | null>((resolve, reject) => {
       child.once("error", reject);
       child.once("close", resolve);
-    });
-    clearTimeout(late);
+    }).finally(() => clearTimeout(late));
     return { events, stderr, exitCode };
   }
 
