@@ -17,6 +17,12 @@ export function selectChecks(checks: readonly Check[], { only, skip }: Selection
   const wanted = wordsIn(only);
   const unwanted = wordsIn(skip);
   const unknown = [...wanted, ...unwanted].filter((word) => !checks.some((check) => isNamed(check, word)));
+  if (only.length > 0 && wanted.length === 0) {
+    throw new UsageError({
+      what: `--only ${only.join(" ")} names no check`,
+      todo: ["Use one of these; what stands before a slash means all that begin with it:", ...lines(checks)],
+    });
+  }
   if (unknown.length > 0) {
     throw new UsageError({
       what: `There is no check called ${unknown.map((word) => `"${word}"`).join(", ")}`,

@@ -188,8 +188,13 @@ export class NodeShell {
   async #jumpCommand(): Promise<string> {
     const { file, args } = await this.command(["-W"]);
     // ssh hands this to a shell and replaces %h and %p itself: an address and a port.
-    return `${quoteWords([file, ...args].map((word) => word.replaceAll("%", "%%")))} '[%h]:%p'`;
+    return `${[file, ...args].map(proxyWord).join(" ")} \\[%h\\]:%p`;
   }
+}
+
+/** A word of a ProxyCommand: for the shell in the end, and before that for ssh, which counts its quotes in a way of its own. */
+function proxyWord(word: string): string {
+  return word.replaceAll("%", "%%").replace(/[^\w@%+=:,./-]/gu, "\\$&");
 }
 
 async function runSsh(

@@ -92,7 +92,7 @@ function block(
 }
 
 /** What others say, for a terminal: it is neither coloured nor steered by it. Line breaks and tabs stay. */
-function plain(text: string): string {
+export function plain(text: string): string {
   return stripVTControlCharacters(text).replace(
     /[^\P{Cc}\n\t]/gu,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -1,5 +1,6 @@
 import { formatDuration } from "../duration.ts";
 import { eventLine } from "./event-line.ts";
+import { plain } from "./failure.ts";
 import type { Reporter, StepEvent } from "./step.ts";
 
 /** How often a step's live line is repeated where it cannot be overwritten. */
@@ -24,7 +25,7 @@ export class TerminalReporter implements Reporter {
 
   note(line: string): void {
     if (this.#waiting) this.#waiting.push(line);
-    else this.#write(`• ${line.replaceAll("\n", "\n  ")}`);
+    else this.#write(`• ${plain(line).replaceAll("\n", "\n  ")}`);
   }
 
   /** Draw a list with `run`; notes are shown when it is done. */
@@ -89,7 +90,7 @@ export class PlainReporter implements Reporter {
   }
 
   note(text: string): void {
-    this.#write(`• ${text.replaceAll("\n", "\n  ")}`);
+    this.#write(`• ${plain(text).replaceAll("\n", "\n  ")}`);
   }
 }
 

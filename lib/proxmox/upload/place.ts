@@ -28,5 +28,8 @@ export function previewPlan({ name, storage, bridge }: TemplatePlace): TemplateP
 
 /** A path in one line: a file's name may hold line breaks. */
 export function printable(path: string): string {
-  return path.replace(/\p{Cc}/gu, (char) => JSON.stringify(char).slice(1, -1));
+  return path.replace(/\p{Cc}/gu, (char) => {
+    const escaped = JSON.stringify(char).slice(1, -1);
+    return escaped === char ? `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}` : escaped;
+  });
 }
