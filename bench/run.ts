@@ -1,8 +1,8 @@
 /**
- * Measures what the README promises: `npm run bench -- [demo] [startup] [upload] [preflight]`, all of them without arguments.
+ * Measures what the README promises: `npm run bench -- [demo] [startup] [upload] [preflight] [preflight-node]`, all of them without arguments.
  * Each figure is printed with the command it came from; nothing fails because a machine is slow.
  */
-const BENCHES = ["startup", "upload", "preflight", "demo"] as const;
+const BENCHES = ["startup", "upload", "preflight", "preflight-node", "demo"] as const;
 type Bench = (typeof BENCHES)[number];
 
 async function bench(name: Bench): Promise<string[]> {
@@ -13,6 +13,8 @@ async function bench(name: Bench): Promise<string[]> {
       return await (await import("./upload.ts")).upload();
     case "preflight":
       return await (await import("./preflight.ts")).preflight();
+    case "preflight-node":
+      return await (await import("./preflight-node.ts")).preflightNode();
     case "demo":
       return await (await import("./demo.ts")).demo();
   }

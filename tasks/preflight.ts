@@ -59,7 +59,7 @@ const command = defineCommand({
       const saved = await repair(results, context);
       if (saved !== undefined) {
         const now = [{ name: ".env", values: saved }, ...sources];
-        const open = new Set(results.filter(({ state }) => isOpen(state)).map(({ name }) => name));
+        const open = new Set(results.filter(isOpen).map(({ name }) => name));
         const again = await check(context, { root, sources: now }, (all) =>
           all.filter(({ name }) => open.has(name)),
         );
@@ -71,8 +71,11 @@ const command = defineCommand({
   },
 });
 
-function isOpen(state: CheckResult["state"]): boolean {
-  return state !== "passed" && state !== "skipped";
+/** Whether a check may come to something else once something was repaired. */
+function isOpen({ state, findings }: CheckResult): boolean {
+  return (
+    (state !== "passed" && state !== "skipped") || findings.some((finding) => finding.repair !== undefined)
+  );
 }
 
 /** Run the checks that are asked for, side by side. @returns what became of them, in their own order */

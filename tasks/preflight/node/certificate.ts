@@ -131,7 +131,7 @@ function copyCa({ shell }: NodeLook): string {
 }
 
 function described({ subject, issuer, validTo, fingerprint }: NodeCertificate): string {
-  return `Subject ${subject}; issuer ${issuer}; valid until ${dayOf(validTo)}\nSHA-256 ${fingerprint}`;
+  return `Subject ${subject}; issuer ${issuer}; valid until ${dayOf(validTo)}; its SHA-256 fingerprint:\n${fingerprint}`;
 }
 
 /** Nobody but the person can tell that it is the node's. */

@@ -32,14 +32,14 @@ const hardware = (): Promise<typeof import("./hardware.ts")> => import("./hardwa
 const CHECKS: readonly NodeCheck[] = [
   {
     name: "name",
-    title: "The API's name is known (DNS)",
+    title: "The API's name is known",
     needs: URL,
     findings: async () => (await api()).nameFindings,
   },
   { name: "api", title: "The API answers", needs: API, findings: async () => (await api()).apiFindings },
   {
     name: "certificate",
-    title: "The API's certificate is trusted",
+    title: "The certificate is trusted",
     needs: URL,
     findings: async () => (await import("./certificate.ts")).certificateFindings,
   },
@@ -51,7 +51,7 @@ const CHECKS: readonly NodeCheck[] = [
   },
   {
     name: "privileges",
-    title: "The token may do all it has to",
+    title: "The token may do enough",
     needs: API,
     findings: async () => (await api()).privilegeFindings,
   },
@@ -73,7 +73,7 @@ const CHECKS: readonly NodeCheck[] = [
   },
   {
     name: "storages",
-    title: "Storages are there, with room",
+    title: "Storages have what is needed",
     needs: API,
     findings: async () => (await places()).storageFindings,
   },
@@ -85,13 +85,13 @@ const CHECKS: readonly NodeCheck[] = [
   },
   {
     name: "iso",
-    title: "The ISO is there, or can come",
+    title: "The ISO can be had",
     needs: API,
     findings: async () => (await machines()).isoFindings,
   },
   {
     name: "template",
-    title: "The template is there, or can be",
+    title: "The template can be had",
     needs: API,
     findings: async () => (await machines()).templateFindings,
   },
@@ -121,13 +121,13 @@ const CHECKS: readonly NodeCheck[] = [
   },
   {
     name: "qm",
-    title: "Disks can be imported (qm, root)",
+    title: "Disks can be imported (qm)",
     needs: "ssh",
     findings: async () => (await shell()).qmFindings,
   },
   {
     name: "upload",
-    title: "Images have a way onto the node",
+    title: "Images have a way to the node",
     needs: API,
     findings: async () => (await shell()).uploadFindings,
   },

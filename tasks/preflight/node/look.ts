@@ -29,6 +29,9 @@ const USES = [
 
 export type LookSettings = Settings<never, (typeof USES)[number]>;
 
+/** Each costs a handshake; on a few of them what is asked waits for one round trip or two, not for all. */
+const CONNECTIONS = 4;
+
 /** Who has to tell of a trouble that many checks meet. */
 const TELLS = {
   name: "node/name",
@@ -44,7 +47,7 @@ export class NodeLook {
   readonly settings: LookSettings;
   readonly shell: NodeShell;
   #api: RememberingApi | undefined;
-  #login: Promise<void> | undefined;
+  #login: Promise<string> | undefined;
   #declared: Promise<Record<string, string>> | undefined;
 
   constructor(root: string, settings: LookSettings) {
@@ -69,9 +72,11 @@ export class NodeLook {
     if (url === undefined || id === undefined || secret === undefined) {
       throw elsewhere("the API's settings are incomplete", "settings");
     }
-    this.#api ??= new RememberingApi(
-      accessFrom({ ...settings, PM_API_URL: url, PM_API_TOKEN_ID: id, PM_API_TOKEN_SECRET: secret }),
-    );
+    const given = { PM_API_URL: url, PM_API_TOKEN_ID: id, PM_API_TOKEN_SECRET: secret };
+    this.#api ??= new RememberingApi({
+      ...accessFrom({ ...settings, ...given }),
+      connections: CONNECTIONS,
+    });
     return this.#api;
   }
 
@@ -93,27 +98,30 @@ export class NodeLook {
     signal: AbortSignal,
     question: (facts: NodeFacts, api: RememberingApi) => Promise<Result>,
   ): Promise<Result> {
-    try {
-      return await question(this.facts(signal), this.api);
-    } catch (error) {
+    const { api } = this;
+    // Asked once for all of them, so that not each one knocks at a closed door.
+    await version(api, signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      if (error instanceof Unavailable) throw error;
-      await version(this.api, signal).catch((cause: unknown) => {
-        throw elsewhere("nothing can be asked of the API", TELLS[apiTrouble(cause)]);
-      });
-      throw error;
-    }
+      throw elsewhere("nothing can be asked of the API", TELLS[apiTrouble(error)]);
+    });
+    return await question(this.facts(signal), api);
   }
 
   /** Log in; further commands then share the connection. @throws {TaskError} in ssh's words */
   async login(signal: AbortSignal): Promise<void> {
-    this.#login ??= this.shell.run(["true"], { signal }).then(
-      () => {},
+    await this.userId(signal);
+  }
+
+  /** The number of the user that we are on the node, "0" for root: the first thing that is asked there. */
+  async userId(signal: AbortSignal): Promise<string> {
+    this.#login ??= this.shell.run(["id", "-u"], { signal }).then(
+      ({ stdout }) => stdout.trim(),
       (error: unknown) => {
         if (!(error instanceof CommandError)) throw error;
+        return "";
       },
     );
-    await this.#login;
+    return await this.#login;
   }
 
   /**

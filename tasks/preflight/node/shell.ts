@@ -1,5 +1,6 @@
 import type { Finding } from "../../../lib/check/index.ts";
 import { messageOf, TaskError } from "../../../lib/errors.ts";
+import { CommandError } from "../../../lib/process.ts";
 import { isHostKeyFailure, version } from "../../../lib/proxmox/index.ts";
 import { elsewhere, type NodeLook, seen } from "./look.ts";
 import { addContent } from "./places.ts";
@@ -43,17 +44,14 @@ export async function qmFindings(look: NodeLook, signal: AbortSignal): Promise<F
 /** What is in the way of qm; undefined for nothing. */
 async function lackOfQm(look: NodeLook, signal: AbortSignal): Promise<string | undefined> {
   const { user, host } = look.shell.target;
-  const [id, list] = await Promise.all([
-    look.run(["id", "-u"], signal),
-    look.run(["qm", "list"], signal).then(
-      () => undefined,
-      (error: unknown) => {
-        if (error instanceof TaskError) throw error;
-        return messageOf(error);
-      },
-    ),
-  ]);
-  if (id.stdout.trim() !== "0")
+  const list = await look.run(["qm", "list"], signal).then(
+    () => undefined,
+    (error: unknown) => {
+      if (!(error instanceof CommandError)) throw error;
+      return messageOf(error);
+    },
+  );
+  if ((await look.userId(signal)) !== "0")
     return `${user} is not root on ${host}: qm takes a file of the node from nobody else`;
   return list === undefined ? undefined : `qm cannot be used on ${host}: ${list}`;
 }
