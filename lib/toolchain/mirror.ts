@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { copyFile, link, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ToolCache } from "./cache.ts";
 import { type EnsureOptions, ensureTool } from "./ensure.ts";
@@ -28,7 +28,7 @@ export async function providerMirror(options: EnsureOptions = {}): Promise<Provi
   const target = provider.path.endsWith(".zip")
     ? join(folder, `terraform-provider-proxmox_${provider.version}_${os}_${arch}.zip`)
     : join(folder, provider.version, `${os}_${arch}`, `terraform-provider-proxmox_v${provider.version}`);
-  await place(provider.path, target);
+  await place(provider.path, target, cache.mirrorDir);
   const cliConfigFile = join(cache.mirrorDir, "tofu.rc");
   await writeChanged(cliConfigFile, cliConfig(cache.mirrorDir));
   return { dir: cache.mirrorDir, cliConfigFile };
@@ -47,10 +47,15 @@ function cliConfig(dir: string): string {
 `;
 }
 
-/** Put a file in place by one rename; a hard link where the file system has them, since a provider is large. */
-async function place(from: string, to: string): Promise<void> {
+/**
+ * Put a file in place by one rename; a hard link where the file system has them, since a provider is large.
+ * @param drafts a folder of the same file system: OpenTofu takes whatever lies beside a provider for a part of it
+ */
+async function place(from: string, to: string, drafts: string): Promise<void> {
+  const [wanted, there] = await Promise.all([stat(from), stat(to).catch(() => undefined)]);
+  if (there !== undefined && there.dev === wanted.dev && there.ino === wanted.ino) return;
   await mkdir(join(to, ".."), { recursive: true });
-  const draft = `${to}.${randomUUID()}`;
+  const draft = join(drafts, `draft-${randomUUID()}`);
   await link(from, draft).catch(() => copyFile(from, draft));
   await rename(draft, to);
   // Two names of one file are left as they are by rename.

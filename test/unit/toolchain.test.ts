@@ -385,6 +385,30 @@ test("OpenTofu's mirror holds the provider under its own name, also when several
   assert.ok(files[0]?.startsWith(`${source}/`));
 });
 
+test("nothing ever lies beside the provider: OpenTofu would take it for a part of the provider", async () => {
+  process.env.PATH = `${fakeGo(bin)}:${process.env.PATH}`;
+  const { dir } = await providerMirror({ cache, recipe });
+  const program = filesIn(dir).find((file) => file.includes("bpg")) ?? assert.fail("no provider");
+  const folder = dirname(join(dir, program));
+  // As if it had been put there by copying: it is put there anew.
+  const copy = join(dir, "copy");
+  copyFileSync(join(dir, program), copy);
+  rmSync(join(dir, program));
+  copyFileSync(copy, join(dir, program));
+  rmSync(copy);
+  const seen = new Set<string>();
+  let placed = false;
+  const all = Promise.all(Array.from({ length: 20 }, () => providerMirror({ cache, recipe }))).then(() => {
+    placed = true;
+  });
+  while (!placed) {
+    for (const file of readdirSync(folder)) seen.add(file);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await all;
+  assert.deepEqual([...seen], [basename(program)]);
+});
+
 test("OpenTofu's mirror takes a released provider as the archive it is", async () => {
   const { work } = await cache.workDir("provider-proxmox");
   const file = join(work, "provider.zip");
