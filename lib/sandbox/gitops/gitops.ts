@@ -3,12 +3,12 @@ import { messageOf } from "../../errors.ts";
 import type { ClusterAccess } from "../control-plane/index.ts";
 import { ArgoCd } from "./argo-cd.ts";
 import { type GitOpsPrograms, locateGitOpsPrograms } from "./programs.ts";
-import { recordOutcome } from "./record.ts";
+import { recordRunning } from "./record.ts";
+import { Restarts } from "./restarts.ts";
 
 const PERIOD_MS = 500;
-/** Milliseconds before what has ended is started again, twice as long each time. */
-const RESTART_MS = 1_000;
-const LONGEST_RESTART_MS = 30_000;
+/** Milliseconds before programs that were not found are looked for again: somebody may be installing them. */
+const LOOK_AGAIN_MS = 3_000;
 
 const CONTROLLER = "/apis/apps/v1/namespaces/argocd/statefulsets/argocd-application-controller";
 const SECRET = "/api/v1/namespaces/argocd/secrets/argocd-secret";
@@ -23,11 +23,10 @@ export class GitOps {
   readonly #log: (line: string) => void;
   readonly #argoCd: ArgoCd;
   readonly #end = new AbortController();
+  readonly #restarts = new Restarts();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> = Promise.resolve();
   #started = false;
-  #failures = 0;
-  #notBefore = 0;
   #said = "";
 
   /** @param dir a folder of its own below the cluster's */
@@ -55,7 +54,7 @@ export class GitOps {
     this.#end.abort();
     await this.#round;
     await this.#argoCd.stop();
-    recordOutcome(this.#dir, undefined);
+    recordRunning(this.#dir, undefined);
   }
 
   async #look(): Promise<void> {
@@ -66,12 +65,12 @@ export class GitOps {
       if (this.#started) await this.#stopAll();
       return;
     }
-    if (this.#argoCd.running || Date.now() < this.#notBefore) return;
+    if (this.#argoCd.running || !this.#restarts.due) return;
     if (this.#started) throw new Error(`Argo CD's controllers have ended:\n${this.#argoCd.lastLines()}`);
     const programs = await locateGitOpsPrograms();
     if (!("argocd" in programs)) {
       this.#say(`Argo CD syncs nothing: ${programs.map(({ name }) => name).join(", ")} not found`);
-      this.#notBefore = Date.now() + LONGEST_RESTART_MS / 10;
+      this.#restarts.wait(LOOK_AGAIN_MS);
       return;
     }
     await this.#startAll(programs);
@@ -83,15 +82,16 @@ export class GitOps {
     const kubeconfig = this.#access.kubeconfigFile("argocd-application-controller");
     await this.#argoCd.start(programs, kubeconfig, this.#end.signal);
     this.#started = true;
-    recordOutcome(this.#dir, { version: programs.version });
+    this.#restarts.started();
+    recordRunning(this.#dir, { version: programs.version });
     this.#say(`Argo CD's controllers ${programs.version} run (${Math.round(performance.now() - before)} ms)`);
   }
 
   async #stopAll(): Promise<void> {
     this.#started = false;
-    this.#failures = 0;
+    this.#restarts.forget();
     await this.#argoCd.stop();
-    recordOutcome(this.#dir, undefined);
+    recordRunning(this.#dir, undefined);
     this.#say("Argo CD's controllers were ended: they are no longer in the cluster");
   }
 
@@ -118,11 +118,10 @@ export class GitOps {
   async #failed(error: unknown): Promise<void> {
     if (this.#end.signal.aborted) return;
     this.#started = false;
-    this.#notBefore = Date.now() + Math.min(LONGEST_RESTART_MS, RESTART_MS * 2 ** this.#failures);
-    this.#failures += 1;
+    this.#restarts.failed();
     this.#say(messageOf(error));
     await this.#argoCd.stop();
-    recordOutcome(this.#dir, undefined);
+    recordRunning(this.#dir, undefined);
   }
 
   #say(line: string): void {

@@ -7,7 +7,7 @@ const schema = v.object({ version: v.string() });
 export type RunningControllers = v.InferOutput<typeof schema>;
 
 /** Note which controllers run, for other processes; undefined when none do. */
-export function recordOutcome(dir: string, running: RunningControllers | undefined): void {
+export function recordRunning(dir: string, running: RunningControllers | undefined): void {
   if (running === undefined) removeIfThere(recordFile(dir));
   else writeJsonAtomic(recordFile(dir), running);
 }
