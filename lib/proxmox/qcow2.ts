@@ -33,52 +33,75 @@ const OFFSET_MASK = 0x00fffffffffffe00n;
  * @throws {TaskError} saying what is wrong with it
  */
 export async function inspectQcow2(file: string): Promise<Qcow2> {
-  const refuse = (why: string, todo: readonly string[] = []): TaskError =>
+  const refuse = (why: string, todo: readonly string[]): TaskError =>
     new TaskError({ what: `${file} cannot be used as an image`, why, todo });
   const convert = `$ ${quoteWords(["qemu-img", "convert", "-O", "qcow2", file, "image.qcow2"])}`;
   const repair = `$ ${quoteWords(["qemu-img", "check", "-r", "all", file])}`;
+  const another = ["Name the qcow2 file of an image, or build one:", "$ npm run build-image"];
+  const damaged = [
+    "It is damaged: copy or download it again, or build another one:",
+    "$ npm run build-image",
+  ];
   let handle: FileHandle;
   try {
     // A named pipe must not make us wait for its writer.
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw refuse(code === "ENOENT" ? "There is no such file" : `It cannot be read (${code})`);
+    throw code === "ENOENT"
+      ? refuse("There is no such file", [
+          "Name an existing file, or build an image:",
+          "$ npm run build-image",
+        ])
+      : refuse(`It cannot be read (${code})`, [
+          "See whose it is, and who may read it:",
+          `$ ${quoteWords(["ls", "-l", file])}`,
+        ]);
   }
   try {
     const stats = await handle.stat();
-    if (!stats.isFile()) throw refuse("It is not a regular file");
+    if (!stats.isFile()) throw refuse("It is not a regular file", another);
     const header = Buffer.alloc(HEADER_BYTES);
     const { bytesRead } = await handle.read(header, 0, HEADER_BYTES, 0);
     if (bytesRead < 72 || header.readUInt32BE(0) !== MAGIC) {
       throw refuse("It is not in qcow2 format", ["Convert it first:", convert]);
     }
     const version = header.readUInt32BE(4);
-    if (version !== 2 && version !== 3) throw refuse(`It has qcow2 version ${version}; 2 and 3 are known`);
+    if (version !== 2 && version !== 3)
+      throw refuse(`It has qcow2 version ${version}; 2 and 3 are known`, [
+        "Convert it first, with the QEMU that made it:",
+        convert,
+      ]);
     const clusterBits = header.readUInt32BE(20);
     if (clusterBits < 9 || clusterBits > 21)
-      throw refuse(`Its cluster size (2^${clusterBits} bytes) is not possible`);
+      throw refuse(`Its cluster size (2^${clusterBits} bytes) is not possible`, damaged);
     const virtualSize = Number(header.readBigUInt64BE(24));
     if (virtualSize === 0 || virtualSize % 512 !== 0)
-      throw refuse(`Its virtual size (${virtualSize} bytes) is not a disk's`);
+      throw refuse(`Its virtual size (${virtualSize} bytes) is not a disk's`, damaged);
     if (header.readBigUInt64BE(8) !== 0n) {
       throw refuse("It has a backing file, which would be missing on the node", [
         "Make it self-contained first:",
         convert,
       ]);
     }
-    if (header.readUInt32BE(32) !== 0) throw refuse("It is encrypted");
+    if (header.readUInt32BE(32) !== 0)
+      throw refuse("It is encrypted", [
+        "Decrypt it first: qemu-img convert with the image's own secret",
+        ...another,
+      ]);
     const features = version === 3 ? header.readBigUInt64BE(72) : 0n;
-    if (features & EXTERNAL_DATA) throw refuse("Its data are in another file");
-    if (features & CORRUPT) throw refuse("It is marked as corrupt", [repair]);
-    if (features & DIRTY) throw refuse("It was not closed properly", [repair]);
-    if (features & ~KNOWN_FEATURES) throw refuse("It uses a feature of qcow2 that is not known here");
+    if (features & EXTERNAL_DATA)
+      throw refuse("Its data are in another file", ["Bring both into one file first:", convert]);
+    if (features & CORRUPT) throw refuse("It is marked as corrupt", ["Repair it first:", repair]);
+    if (features & DIRTY) throw refuse("It was not closed properly", ["Repair it first:", repair]);
+    if (features & ~KNOWN_FEATURES)
+      throw refuse("It uses a feature of qcow2 that is not known here", ["Convert it first:", convert]);
     const clusterSize = 2 ** clusterBits;
     const l1Bytes = header.readUInt32BE(36) * 8;
     const extended = (features & EXTENDED_L2) !== 0n;
     const mappedByL2 = (clusterSize / (extended ? 16 : 8)) * clusterSize;
     if (l1Bytes > L1_BYTES || (l1Bytes / 8) * mappedByL2 < virtualSize)
-      throw refuse("Its table of clusters does not fit its virtual size");
+      throw refuse("Its table of clusters does not fit its virtual size", damaged);
     const end = await lastByte(handle, header, { clusterBits, extended, size: stats.size });
     if (end > stats.size) {
       throw refuse(`It is cut off: it refers to byte ${end} of ${stats.size}`, ["Copy or download it again"]);

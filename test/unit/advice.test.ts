@@ -30,6 +30,12 @@ function failuresIn(file: string, text: string): Thrown[] {
   });
 }
 
+/** Advice that may be left out, by the parameter of a helper: whoever calls it then says nothing of what to do. */
+function optionalAdvice(file: string, text: string): string[] {
+  const parameters = text.matchAll(/^.*\((?:[^()]*, )?(todo(?:\?:[^,)]*|[^,)=]* = \[\]))/gm);
+  return [...parameters].map(([, parameter = ""]) => `${file} ${parameter}`);
+}
+
 /** What stands between a brace and the one that closes it. */
 function balanced(text: string, start: number): string {
   let depth = 0;
@@ -40,15 +46,37 @@ function balanced(text: string, start: number): string {
   return text.slice(start);
 }
 
+const modules = [...readModules(ROOT, ["lib", "tasks"])].filter(
+  // The sandbox's own errors are a node's: its words are those of the real one.
+  ([file]) => !file.startsWith("lib/sandbox/"),
+);
+
 test("Makefile Target Failures · Provide clear error messages with resolution steps", () => {
-  const modules = [...readModules(ROOT, ["lib", "tasks"])].filter(
-    // The sandbox's own errors are a node's: its words are those of the real one.
-    ([file]) => !file.startsWith("lib/sandbox/"),
-  );
   const thrown = modules.flatMap(([file, text]) => failuresIn(file, text));
   assert.ok(thrown.length > 100, `only ${thrown.length} were found`);
   const without = thrown.filter(({ advises }) => !advises).map(({ name }) => name);
   assert.deepEqual(without.sort(), Object.keys(WITHOUT).sort());
+});
+
+test("a helper that makes failures cannot be called without advice", () => {
+  assert.deepEqual(
+    modules.flatMap(([file, text]) => optionalAdvice(file, text)),
+    [],
+  );
+});
+
+test("a helper that may be called without advice is found", () => {
+  const text = [
+    "  const refuse = (why: string, todo: readonly string[] = []): TaskError =>",
+    "function refusal(todo?: readonly string[]): TaskError {",
+    "  const told = (todo = []) => todo;",
+    "  const fine = (why: string, todo: readonly string[]): TaskError =>",
+  ].join("\n");
+  assert.deepEqual(optionalAdvice("x.ts", text), [
+    "x.ts todo: readonly string[] = []",
+    "x.ts todo?: readonly string[]",
+    "x.ts todo = []",
+  ]);
 });
 
 test("a failure without advice is found", () => {

@@ -73,6 +73,7 @@ async function refusal(file: string): Promise<TaskError> {
   );
   assert.ok(error instanceof TaskError, String(error));
   assert.equal(error.what, `${file} cannot be used as an image`);
+  assert.notDeepEqual(error.todo, [], `nothing is said of what to do: ${error.why}`);
   return error;
 }
 
@@ -158,7 +159,9 @@ describe("images that are refused", () => {
   }
 
   test("a missing file", async () => {
-    assert.equal((await refusal(join(dir, "nothing"))).why, "There is no such file");
+    const { why, todo } = await refusal(join(dir, "nothing"));
+    assert.equal(why, "There is no such file");
+    assert.deepEqual(todo, ["Name an existing file, or build an image:", "$ npm run build-image"]);
   });
 
   test("a folder", async () => {
