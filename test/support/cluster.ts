@@ -1,7 +1,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Kubectl } from "../../lib/k8s/kubectl.ts";
-import { ControlPlane, PROGRAMS, type Program } from "../../lib/sandbox/control-plane/index.ts";
+import {
+  type ClusterNode,
+  ControlPlane,
+  PROGRAMS,
+  type Program,
+} from "../../lib/sandbox/control-plane/index.ts";
 import { ensureTool } from "../../lib/toolchain/index.ts";
 
 /** A real control plane on loopback, without the node that it would run on. */
@@ -11,6 +16,8 @@ export interface OwnCluster {
   readonly kubeconfig: string;
   /** A kubeconfig of somebody else's, who logs in by a token. */
   kubeconfigFor(name: string, token: string): string;
+  /** Let a further machine join it. */
+  join(node: ClusterNode): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -24,14 +31,15 @@ export async function startCluster(dir: string, context: string): Promise<OwnClu
   ) as Record<Program, string>;
   const program = (await ensureTool("kubectl")).path;
   const plane = new ControlPlane(join(dir, "cluster"), programs);
-  const node = {
+  const node: ClusterNode = {
     name: "k3s-s1",
     address: "10.23.45.31",
     cores: 4,
     memory: 24576,
     k3sVersion: "v1.35.6+k3s1",
   };
-  await plane.start(node, [node], AbortSignal.timeout(120_000));
+  const members = [node];
+  await plane.start(node, members, AbortSignal.timeout(120_000));
   const admin = plane.access?.kubeconfigFile("admin");
   if (admin === undefined) throw new Error("the cluster did not start");
   const text = readFileSync(admin, "utf8").replaceAll(/\bdefault$/gm, context);
@@ -49,6 +57,10 @@ export async function startCluster(dir: string, context: string): Promise<OwnClu
         `kubeconfig-${name}`,
         text.replace(/^ {4}client-certificate-data: .*\n {4}client-key-data: .*$/m, `    token: ${token}`),
       ),
+    join: async (further) => {
+      members.push(further);
+      await plane.join(further, members);
+    },
     stop: async () => await plane.stop(),
   };
 }

@@ -127,7 +127,8 @@ export class ControlPlane {
   async join(node: ClusterNode, members: readonly ClusterNode[]): Promise<void> {
     await this.#pki?.serveFor(members);
     const { status, ...object } = nodeObject(node);
-    await this.#client?.apply(`/api/v1/nodes/${node.name}`, object);
+    // A new one takes its status with it, as a kubelet's does: kwok fills in at once what it lacks, also its own version.
+    await this.#client?.apply(`/api/v1/nodes/${node.name}`, { ...object, status });
     await this.#client?.apply(`/api/v1/nodes/${node.name}/status`, {
       apiVersion: "v1",
       kind: "Node",
