@@ -221,7 +221,7 @@ export class Tofu {
     });
     if (result.exitCode !== 0) {
       this.#options.signal?.throwIfAborted();
-      throw tofuFailure(`${this.#name} ${failed}`, diagnostics, result.stderr);
+      throw tofuFailure(`${this.#name} ${failed}`, diagnostics, result.stderr, this.#options.varFiles);
     }
     return diagnostics.filter(isWorthSaying).map(explain);
   }

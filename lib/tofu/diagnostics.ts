@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { SETTING_NAMES, specOf } from "../config/index.ts";
 import { TaskError, UsageError } from "../errors.ts";
@@ -26,8 +27,12 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
     "Use in PM_API_URL a name or address that the node's certificate carries",
   ],
   [
-    /There is no template|shows no template at all/,
-    "Make it first: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one",
+    /There is no template/,
+    "Name one of those in IMAGE_VERSION, or make this one: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one",
+  ],
+  [
+    /shows no template at all/,
+    "Make one: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one. If it is there, npm run preflight says what the token lacks",
   ],
   [/hostname lookup '[^']*' failed/, "Check PM_NODE: the cluster has no node of that name"],
   [/\b401\b|authentication failure|no such token/i, "Check PM_API_TOKEN_ID and PM_API_TOKEN_SECRET"],
@@ -84,8 +89,14 @@ const WRONG_CONFIGURATION =
  * @param what the task's own words for what failed: "k3s-single cannot be planned"
  * @param diagnostics everything it said; warnings are left out
  * @param otherwise why, when it said nothing: the last lines of its stderr
+ * @param varFiles where variables have their values from, the weakest first
  */
-export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], otherwise: string): TaskError {
+export function tofuFailure(
+  what: string,
+  diagnostics: readonly Diagnostic[],
+  otherwise: string,
+  varFiles: readonly string[] = [],
+): TaskError {
   const errors = diagnostics.filter((each) => each.severity === "error");
   const encrypted = encryptionFailure([...errors.map(explain), otherwise].join("\n"));
   if (encrypted !== undefined) return encrypted;
@@ -104,7 +115,7 @@ export function tofuFailure(what: string, diagnostics: readonly Diagnostic[], ot
       "Set SSH_PUBLIC_KEY_FILE in .env to your public key, such as ~/.ssh/id_ed25519.pub (ssh-keygen -t ed25519 makes one)",
     );
   }
-  todo.push(...errors.flatMap(whereToSet));
+  todo.push(...errors.flatMap((error) => whereToSet(error, varFiles)));
   const others = missing.filter((name) => name !== "ssh_pubkey");
   if (others.length > 0) {
     todo.push(
@@ -131,8 +142,8 @@ export function explain({ summary, detail, address, range }: Diagnostic): string
   return where === "" ? text : `${text}\n(${where})`;
 }
 
-/** Where the value stands that a rule has refused: some come from settings, the others from globals.tfvars. */
-function whereToSet({ summary, detail }: Diagnostic): string[] {
+/** Where the value stands that a rule has refused: some come from settings, the others from a file of variables. */
+function whereToSet({ summary, detail }: Diagnostic, varFiles: readonly string[]): string[] {
   // Our rules begin with the variable's name; tofu's own frame names it as well.
   const name =
     summary === "Invalid value for variable"
@@ -143,9 +154,16 @@ function whereToSet({ summary, detail }: Diagnostic): string[] {
   const setting = SETTING_NAMES.find((each) => specOf(each).tfVar === name);
   return [
     setting === undefined
-      ? `Change it in terraform/globals.tfvars: ${name} = … (globals.tfvars.example explains the values)`
+      ? `Change it in ${giverOf(name, varFiles)}: ${name} = … (the .example beside it explains the values)`
       : `Change ${setting} in .env, for example ${setting}=${specOf(setting).example}`,
   ];
+}
+
+/** The file whose value of a variable counts, as it is called in the repository. */
+function giverOf(name: string, varFiles: readonly string[]): string {
+  const sets = new RegExp(`^\\s*${name}\\s*=`, "m");
+  const file = varFiles.findLast((each) => sets.test(readFileSync(each, "utf8")));
+  return /terraform\/(?:envs\/[^/]+\/)?[^/]+$/.exec(file ?? "")?.[0] ?? file ?? "terraform/globals.tfvars";
 }
 
 /** @see https://opentofu.org/docs/language/state/locking/ */

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { TaskError, UsageError } from "../../lib/errors.ts";
 import { type Diagnostic, tofuFailure } from "../../lib/tofu/diagnostics.ts";
@@ -39,6 +42,30 @@ test("a missing variable says where to set it", () => {
   ]);
 });
 
+test("a refused value is to be changed in the file that gave it", () => {
+  const root = mkdtempSync(join(tmpdir(), "homelab-diagnostics-"));
+  try {
+    const own = join(root, "terraform", "envs", "k3s-single", "terraform.tfvars");
+    const shared = join(root, "terraform", "globals.tfvars");
+    mkdirSync(dirname(own), { recursive: true });
+    writeFileSync(shared, 'ip = "10.23.45.30"\ncores = 0\n');
+    writeFileSync(own, 'name = "k3s-s1"\nip = "10.23.45.31"\n# cores = 4\n');
+    const advised = (name: string, files: readonly string[]): string | undefined =>
+      tofuFailure("x", [error("Invalid value for variable", `${name} must be another one.`)], "", files)
+        .todo[0];
+    const both = [shared, own];
+    assert.match(
+      advised("ip", both) ?? "",
+      /^Change it in terraform\/envs\/k3s-single\/terraform\.tfvars: ip = /,
+    );
+    assert.match(advised("cores", both) ?? "", /^Change it in terraform\/globals\.tfvars: cores = /);
+    assert.match(advised("ip", [shared]) ?? "", /^Change it in terraform\/globals\.tfvars: ip = /);
+    assert.match(advised("ip", []) ?? "", /^Change it in terraform\/globals\.tfvars: ip = /);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
+
 test("warnings are no reason", () => {
   const failure = tofuFailure(
     "x",
@@ -59,7 +86,8 @@ const HINTED: readonly (readonly [string, RegExp])[] = [
   ["received an HTTP 401 response - Reason: no such token", /PM_API_TOKEN_ID/],
   ["dial tcp 10.0.0.1:8006: connect: connection refused", /PM_API_URL/],
   ["can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout", /Another task on the node/],
-  ['There is no template "x" on node "pve".', /upload-image/],
+  ['There is no template "x" on node "pve".', /IMAGE_VERSION.*build-image.*upload-image/],
+  ['Node "pve" shows no template at all, so "x" cannot be cloned.', /build-image.*upload-image.*preflight/],
   ["the local package doesn't match any of the checksums previously recorded", /\.terraform\.lock\.hcl/],
 ];
 
