@@ -1,6 +1,6 @@
 import type { Check, CheckResult } from "../lib/check/index.ts";
 import type { Source } from "../lib/config/index.ts";
-import { InterruptedError, TaskError } from "../lib/errors.ts";
+import { InterruptedError, TaskError, type UsageError } from "../lib/errors.ts";
 import { defineCommand, main, type TaskContext } from "../lib/task/index.ts";
 
 /** What the checks look at. */
@@ -8,6 +8,8 @@ interface PreflightRequest {
   /** The repository's folder. */
   readonly root: string;
   readonly sources: readonly Source[];
+  /** What is wrong with the places they come from. */
+  readonly brokenSources: readonly UsageError[];
 }
 
 /** Every check there is, and what ends the connections that they share. */
@@ -17,7 +19,7 @@ interface Preflight {
 }
 
 /** Every check there is; all are independent, and none changes anything. */
-export async function preflightChecks({ root, sources }: PreflightRequest): Promise<Preflight> {
+export async function preflightChecks({ root, sources, brokenSources }: PreflightRequest): Promise<Preflight> {
   const [tree, { toolsCheck }, { settingsCheck }, { dotenvCheck }, { nodeChecks }] = await Promise.all([
     import("./preflight/tree.ts").then(({ treeChecks }) => treeChecks(root)),
     import("./preflight/tools.ts"),
@@ -26,7 +28,7 @@ export async function preflightChecks({ root, sources }: PreflightRequest): Prom
     import("./preflight/node/index.ts"),
   ]);
   const node = nodeChecks(root, sources);
-  const checks = [...tree, toolsCheck(), settingsCheck(sources), dotenvCheck(root), ...node.checks];
+  const checks = [...tree, toolsCheck(), settingsCheck(root, sources, brokenSources), dotenvCheck(root), ...node.checks];
   return { checks, close: node.close };
 }
 
@@ -50,9 +52,10 @@ const command = defineCommand({
   flags: FLAGS,
   // Without --fix it is, and with it --dry-run shows what would be repaired.
   readOnly: true,
+  tellsBrokenSources: true,
   async run(context) {
-    const { flags, root, sources } = context;
-    let results = await check(context, { root, sources }, (all) => all);
+    const { flags, root, sources, brokenSources } = context;
+    let results = await check(context, { root, sources, brokenSources }, (all) => all);
     await tell(results, flags.json);
     if (flags.fix) {
       const { repair } = await import("./preflight/fix.ts");
@@ -60,7 +63,7 @@ const command = defineCommand({
       if (saved !== undefined) {
         const now = [{ name: ".env", values: saved }, ...sources];
         const open = new Set(results.filter(isOpen).map(({ name }) => name));
-        const again = await check(context, { root, sources: now }, (all) =>
+        const again = await check(context, { root, sources: now, brokenSources }, (all) =>
           all.filter(({ name }) => open.has(name)),
         );
         await tell(again, flags.json);
@@ -147,7 +150,7 @@ function conclude(
     const again = ["npm run preflight --", `--only ${failed.join(",")}`, ...(strict ? ["--strict"] : [])];
     throw new TaskError({
       what: `${failed.length} of ${results.length} checks failed: ${failed.join(", ")}`,
-      todo: [...offer, "Each is explained above; check them again:", `$ ${again.join(" ")}`],
+      todo: [...offer, "Do what each of them says, and check them again:", `$ ${again.join(" ")}`],
       data,
     });
   }

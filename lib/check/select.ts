@@ -52,5 +52,5 @@ function lines(checks: readonly Check[]): string[] {
     const [group = name] = name.split("/");
     groups.set(group, [...(groups.get(group) ?? []), name]);
   }
-  return [...groups.values()].map((names) => `  ${names.join(", ")}`);
+  return [...groups.values()].map((names) => `${names.join(", ")}`);
 }

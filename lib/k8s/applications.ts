@@ -118,7 +118,7 @@ export function syncFailure(kubectl: Kubectl, { name, path, repoURL, problem = "
       ...hintsFor({ path, repoURL, problem }),
       "Look at it in Argo CD's web interface; open the way in another terminal:",
       `$ ${forward}`,
-      `  https://localhost:8443/applications/${ARGO_NAMESPACE}/${name}   user admin, password from:`,
+      `Then go to https://localhost:8443/applications/${ARGO_NAMESPACE}/${name} as user admin, with the password from:`,
       `$ ${password}`,
       "Or by kubectl:",
       inArgo("describe", "applications.argoproj.io", name),

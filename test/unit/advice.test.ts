@@ -36,6 +36,22 @@ function optionalAdvice(file: string, text: string): string[] {
   return [...parameters].map(([, parameter = ""]) => `${file} ${parameter}`);
 }
 
+/** Lines of advice that are indented: what stands under what is the renderer's business, and machines read them too. */
+function indented(file: string, text: string): string[] {
+  return [...text.matchAll(/\b(?:todo|fix): \[/g)].flatMap((match) => {
+    const lines = upTo("]", text.slice(match.index + match[0].length)).matchAll(
+      /^\s*(["`])( +[^\s"`].*?)\1/gm,
+    );
+    return [...lines].map(([, , line = ""]) => `${file}${line}`);
+  });
+}
+
+/** The beginning of a text, up to a line that only closes what it was in. */
+function upTo(bracket: string, text: string): string {
+  const end = text.search(new RegExp(`^\\s*\\${bracket}|\\${bracket},?$`, "m"));
+  return end < 0 ? text : text.slice(0, end);
+}
+
 /** What stands between a brace and the one that closes it. */
 function balanced(text: string, start: number): string {
   let depth = 0;
@@ -77,6 +93,16 @@ test("a helper that may be called without advice is found", () => {
     "x.ts todo?: readonly string[]",
     "x.ts todo = []",
   ]);
+});
+
+test("advice carries no layout", () => {
+  assert.deepEqual(
+    modules.flatMap(([file, text]) => indented(file, text)),
+    [],
+  );
+  const text =
+    'x({\n  todo: [\n    "Set it:",\n    `  NAME=value`,\n  ],\n  why: "  no",\n});\nfix: ["  a"],';
+  assert.deepEqual(indented("x.ts", text), ["x.ts  NAME=value", "x.ts  a"]);
 });
 
 test("a failure without advice is found", () => {

@@ -115,7 +115,7 @@ export async function unreachable(url: URL, error: unknown, change?: string): Pr
       why: `Its certificate is not the pinned one; its fingerprint is ${error.seen}`,
       todo: [
         "If the node got a new certificate, compare this with node → System → Certificates, then set",
-        `  PM_TLS_FINGERPRINT=${error.seen}`,
+        `PM_TLS_FINGERPRINT=${error.seen}`,
         "If nobody renewed it, somebody may be answering in the node's place: do not go on",
       ],
       cause: error,
