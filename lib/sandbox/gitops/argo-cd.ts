@@ -15,6 +15,8 @@ type Name = (typeof NAMES)[number];
 
 /** How often an Application is compared with Git without anybody asking; a real installation takes minutes. */
 const RECONCILE = "10s";
+/** How long errors of the repo server are kept to itself before an Application shows them; a real one: three minutes. */
+const REPO_ERROR_GRACE = "0";
 const REPO_SERVER_MS = 20_000;
 
 /**
@@ -101,7 +103,12 @@ export class ArgoCd {
         // It listens on all addresses with its metrics, and has no setting for that.
         `--metrics-port=${metrics}`,
       ],
-      env: { ...common, KUBECONFIG: kubeconfig, ARGOCD_FAKE_IN_CLUSTER: "true" },
+      env: {
+        ...common,
+        KUBECONFIG: kubeconfig,
+        ARGOCD_FAKE_IN_CLUSTER: "true",
+        ARGOCD_REPO_ERROR_GRACE_PERIOD_SECONDS: REPO_ERROR_GRACE,
+      },
     });
   }
 
@@ -167,9 +174,11 @@ function workFolder(dir: string): string {
 async function listens(port: number): Promise<boolean> {
   return await new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => resolve(true));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // A socket that has failed is destroyed already.
     socket.once("error", () => resolve(false));
-    socket.once("close", () => socket.destroy());
-    socket.once("connect", () => socket.destroy());
   });
 }
