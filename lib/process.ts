@@ -166,6 +166,13 @@ export async function run(
 ): Promise<RunResult> {
   options.signal?.throwIfAborted();
   const child = start(file, args, options);
+  if (child.child === undefined) {
+    // It could not even be started: too much in its arguments or environment, or a NUL in it.
+    const { cause, stderr } = await child;
+    // Node.js would show the value, too.
+    const why = (cause?.message ?? stderr).replace(/\. Received [\s\S]*/, "");
+    throw new Error(redact(`${file} cannot be started: ${why}`));
+  }
   if (options.onLine) {
     const { onLine } = options;
     const [clean, cleanError] = [lineRedactor(), lineRedactor()];

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -167,8 +168,9 @@ export class NodeShell {
     const folder = this.#control;
     this.#control = undefined;
     if (folder === undefined) return;
-    const args = ["-o", `ControlPath=${sshPath(join(folder, "c"))}`, "-O", "exit", "node"];
-    await run("ssh", args, { allow: [0, SSH_FAILED] }).catch(() => {});
+    const socket = join(folder, "c");
+    const args = ["-o", `ControlPath=${sshPath(socket)}`, "-O", "exit", "node"];
+    if (existsSync(socket)) await run("ssh", args, { allow: [0, SSH_FAILED] }).catch(() => {});
     await rm(folder, { recursive: true, force: true });
   }
 
