@@ -28,7 +28,7 @@ const HINTS: readonly (readonly [pattern: RegExp, todo: string])[] = [
   ],
   [
     /There is no template/,
-    "Name one of those in IMAGE_VERSION, or make this one: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one",
+    "Set IMAGE_VERSION to one of those, or make this one: npm run build-image, or npm run upload-image -- FILE.qcow2 NAME for a finished one",
   ],
   [
     /shows no template at all/,

@@ -85,6 +85,7 @@ describe("Template Not Found", () => {
     assert.match(deploy.todo, /^\$ npm run deploy -- --sandbox --image FILE\.qcow2$/m);
     const plan = await refusalOf(copy, "tf-plan", ["--sandbox"], { IMAGE_VERSION: OTHER });
     assert.match(plan.todo, /npm run build-image/);
+    assert.doesNotMatch(plan.why, /npm run/, "what to do is said once");
   });
 });
 

@@ -140,8 +140,7 @@ resource "proxmox_virtual_environment_vm" "vm" {
       condition     = length(local.templates) > 0
       error_message = <<-EOT
         Node "${local.template_node}" shows no template at all, so "${var.template}" cannot be cloned.
-        Either none was made yet: npm run build-image makes one, npm run upload-image takes a finished qcow2.
-        Or the API token may not see it: without VM.Audit on /vms the list is empty, with privilege separation the token needs its own permissions.
+        Either none was made yet, or the API token may not see it: without VM.Audit on /vms the list is empty, with privilege separation the token needs its own permissions.
       EOT
     }
 
@@ -150,7 +149,6 @@ resource "proxmox_virtual_environment_vm" "vm" {
       error_message = <<-EOT
         There is no template "${var.template}" on node "${local.template_node}".
         Templates there: ${join(", ", sort([for vm in local.templates : "${vm.name} (${vm.vm_id})"]))}.
-        Name one of them as template (IMAGE_VERSION), or make this one: npm run build-image, or npm run upload-image for a finished qcow2.
       EOT
     }
 
