@@ -19,17 +19,29 @@ export interface KustomizationRoot {
   readonly charts: readonly Chart[];
 }
 
+const names = v.nullish(v.array(v.string()));
+const withPath = v.nullish(v.array(v.object({ path: v.optional(v.string()) })));
+const generator = v.nullish(v.array(v.object({ files: names, envs: names, env: v.nullish(v.string()) })));
+
 const schema = v.object({
   kind: v.optional(v.string(), "Kustomization"),
-  resources: v.nullish(v.array(v.string())),
-  patches: v.nullish(v.array(v.object({ path: v.optional(v.string()) }))),
-  patchesStrategicMerge: v.nullish(v.array(v.string())),
+  resources: names,
+  patches: withPath,
+  patchesJson6902: withPath,
+  patchesStrategicMerge: names,
+  replacements: withPath,
+  configurations: names,
+  openapi: v.nullish(v.object({ path: v.optional(v.string()) })),
+  configMapGenerator: generator,
+  secretGenerator: generator,
   helmCharts: v.nullish(
     v.array(
       v.object({
         name: v.string(),
         repo: v.optional(v.string(), ""),
         version: v.optional(v.string(), ""),
+        valuesFile: v.optional(v.string()),
+        additionalValuesFiles: names,
       }),
     ),
   ),
@@ -59,12 +71,35 @@ export async function kustomizationRoots(
   }));
 }
 
-/** The files that patch other objects: parts of objects, which agree with no schema by themselves. */
-export async function patchFiles(root: string, files: readonly string[]): Promise<string[]> {
-  return (await readAll(root, files)).flatMap(({ path, patches, patchesStrategicMerge }) => [
-    ...(patches ?? []).flatMap((patch) => (patch.path === undefined ? [] : [posix.join(path, patch.path)])),
-    ...(patchesStrategicMerge ?? []).map((each) => posix.join(path, each)),
-  ]);
+/**
+ * The files that kustomizations use for something else than whole objects: patches, values of charts, what a ConfigMap is
+ * made of, kustomize's own configuration. They agree with no schema by themselves.
+ */
+export async function partFiles(root: string, files: readonly string[]): Promise<string[]> {
+  return (await readAll(root, files)).flatMap((kustomization) =>
+    partsOf(kustomization).map((part) => posix.join(kustomization.path, part)),
+  );
+}
+
+function partsOf({ helmCharts, openapi, ...rest }: Kustomization): string[] {
+  const withPaths = [...(rest.patches ?? []), ...(rest.patchesJson6902 ?? []), ...(rest.replacements ?? [])];
+  const generators = [...(rest.configMapGenerator ?? []), ...(rest.secretGenerator ?? [])];
+  const written = [
+    ...[...withPaths, ...(openapi ? [openapi] : [])].map(({ path }) => path),
+    // Some patches are written out here instead of naming a file; no file has such a name.
+    ...(rest.patchesStrategicMerge ?? []),
+    ...(rest.configurations ?? []),
+    ...generators.flatMap(({ files, envs, env }) => [
+      ...(files ?? []).map((file) => file.replace(/^[^=]*=/, "")),
+      ...(envs ?? []),
+      env ?? undefined,
+    ]),
+    ...(helmCharts ?? []).flatMap(({ valuesFile, additionalValuesFiles }) => [
+      valuesFile,
+      ...(additionalValuesFiles ?? []),
+    ]),
+  ];
+  return written.filter((each) => each !== undefined);
 }
 
 type Kustomization = v.InferOutput<typeof schema> & { readonly path: string };

@@ -4,7 +4,7 @@ import { type Check, type CheckControl, type Finding, Unavailable } from "../../
 import type { DeclaredObject, KustomizationRoot, ManifestSet, SchemaProblem } from "../../lib/lint/index.ts";
 import { Renderings } from "./renderings.ts";
 import { tool } from "./toolbox.ts";
-import type { Tree } from "./tree.ts";
+import { finding, type Tree } from "./tree.ts";
 
 /** Every kustomization renders, and every object agrees with its schema. */
 export async function manifestChecks(tree: Tree): Promise<Check[]> {
@@ -42,37 +42,32 @@ async function schemaFindings(
   renderings: Renderings,
   control: CheckControl,
 ): Promise<Finding[]> {
-  const { checkManifests, declaredObjects, documentsIn, patchFiles, yamlFiles } = await import(
-    "../../lib/lint/index.ts"
-  );
+  const {
+    checkManifests,
+    declaredObjects,
+    documentsIn,
+    isChartFile,
+    isRendered,
+    notObjects,
+    partFiles,
+    yamlFiles,
+  } = await import("../../lib/lint/index.ts");
   const { pins, ToolCache } = await import("../../lib/toolchain/index.ts");
-  const rendered = await Promise.all(
-    roots.map(async (kustomization): Promise<ManifestSet[]> => {
-      try {
-        const { text } = await renderings.render(kustomization, control);
-        return [{ name: kustomization.path, text }];
-      } catch {
-        control.signal.throwIfAborted();
-        // Its own check says why.
-        return [];
-      }
-    }),
-  );
+  const { sets, findings } = await renderAll(roots, renderings, control);
+  const parts = await partFiles(root, files);
   const sources = await Promise.all(
     yamlFiles(files)
       .filter((file) => file.startsWith("k8s/") && !/(?:^|\/)kustomization\.ya?ml$/.test(file))
+      .filter((file) => !parts.includes(file) && !isChartFile(file, files))
       .map(async (file) => ({ file, text: await readFile(join(root, file), "utf8") })),
   );
   const declared = declaredObjects(sources);
-  const patches = await patchFiles(root, files);
-  const sets = rendered.flat();
-  const known = new Set(sets.flatMap(({ text }) => documentsIn(text)).map(identity));
-  // What no kustomization renders is checked as it stands.
-  const alone = new Set(
-    declared
-      .filter(({ file, kind, name }) => !known.has(`${kind}/${name}`) && !patches.includes(file))
-      .map(({ file }) => file),
+  const rendered = isRendered(
+    declared,
+    sets.flatMap(({ text }) => documentsIn(text)),
   );
+  // What no kustomization renders is checked as it stands.
+  const alone = new Set(declared.filter((object) => !rendered.has(object)).map(({ file }) => file));
   const more = sources.filter(({ file }) => alone.has(file)).map(({ file, text }) => ({ name: file, text }));
   const { path: program } = await tool("kubeconform", control);
   const problems = await checkManifests([...sets, ...more], {
@@ -84,7 +79,53 @@ async function schemaFindings(
     version: pins.kubernetes,
     cacheDir: join(new ToolCache().dir, "schemas"),
   });
-  return findingsOf(problems, declared);
+  return [
+    ...findings,
+    ...finding("failed", notObjects(sources), [
+      "Give each object apiVersion, kind and metadata.name; or remove what is none from k8s/",
+    ]),
+    ...findingsOf(problems, declared),
+  ];
+}
+
+/** What all kustomizations render, and a finding for what was not checked because it does not render. */
+async function renderAll(
+  roots: readonly KustomizationRoot[],
+  renderings: Renderings,
+  control: CheckControl,
+): Promise<{ readonly sets: ManifestSet[]; readonly findings: Finding[] }> {
+  const sets: ManifestSet[] = [];
+  const broken: KustomizationRoot[] = [];
+  const unavailable = new Map<string, { readonly lacking: Finding; readonly paths: string[] }>();
+  await Promise.all(
+    roots.map(async (kustomization) => {
+      const { path } = kustomization;
+      try {
+        sets.push({ name: path, text: (await renderings.render(kustomization, control)).text });
+      } catch (error) {
+        control.signal.throwIfAborted();
+        if (!(error instanceof Unavailable)) return void broken.push(kustomization);
+        const { finding: lacking } = error;
+        const { paths } = unavailable.get(lacking.evidence) ?? { paths: [] };
+        unavailable.set(lacking.evidence, { lacking, paths: [...paths, path].sort() });
+      }
+    }),
+  );
+  return {
+    sets: sets.sort((a, b) => a.name.localeCompare(b.name)),
+    findings: [
+      ...[...unavailable.values()].map(({ lacking, paths }) => ({
+        ...lacking,
+        evidence: `Not checked as it is rendered: ${paths.join(", ")}\n${lacking.evidence}`,
+      })),
+      ...broken
+        .sort((a, b) => a.path.localeCompare(b.path))
+        .map(({ name, path }): Finding => {
+          const fix = ["See why, and mend it:", `$ npm run preflight -- --only kustomize/${name}`];
+          return { state: "failed", evidence: `${path} was not checked: it does not render`, fix };
+        }),
+    ],
+  };
 }
 
 /** What Argo CD defines, whether or not its installation renders. */
@@ -127,10 +168,4 @@ function told(problem: SchemaProblem, declared: readonly DeclaredObject[]): stri
   const source = declared.find((each) => each.kind === kind && each.name === object);
   const where = source === undefined ? set : `${source.file}:${source.lineOf(fields)}`;
   return `${where}  ${kind} ${object}${fields.length > 0 ? `, ${fields.join(".")}` : ""}: ${message}`;
-}
-
-function identity(document: string): string {
-  const kind = /^kind: (.*)$/m.exec(document)?.[1]?.trim();
-  const name = /^metadata:\n(?:[ ].*\n)*? {2}name: (.*)$/m.exec(document)?.[1]?.trim();
-  return `${kind}/${name}`;
 }

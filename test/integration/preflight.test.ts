@@ -3,47 +3,16 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import * as v from "valibot";
 import type { RunResult } from "../../lib/process.ts";
 import { run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
+import { byName, type PreflightResult, resultOf } from "../support/preflight-result.ts";
 import { basicPrograms } from "../support/programs.ts";
 import { eventsOf, WorkingCopy } from "../support/working-copy.ts";
 
 /** preflight on a copy of the tree that is well, and on one in which everything is broken: each check shows that it can fail. */
 
-const resultSchema = v.object({
-  event: v.literal("result"),
-  ok: v.boolean(),
-  passed: v.number(),
-  warned: v.number(),
-  skipped: v.number(),
-  failed: v.number(),
-  checks: v.array(
-    v.object({
-      name: v.string(),
-      title: v.string(),
-      needs: v.array(v.string()),
-      state: v.picklist(["passed", "warning", "unavailable", "failed", "skipped"]),
-      ms: v.number(),
-      reason: v.optional(v.string()),
-      findings: v.array(
-        v.object({
-          state: v.picklist(["ok", "warning", "unavailable", "failed"]),
-          evidence: v.string(),
-          fix: v.array(v.string()),
-          missing: v.optional(v.string()),
-        }),
-      ),
-    }),
-  ),
-});
-type Result = v.InferOutput<typeof resultSchema>;
-
-const resultOf = (ended: RunResult): Result => v.parse(resultSchema, eventsOf(ended).at(-1));
-const byName = (result: Result, name: string): Result["checks"][number] =>
-  result.checks.find((each) => each.name === name) ?? assert.fail(`there is no check ${name}`);
-const evidence = (result: Result, name: string): string =>
+const evidence = (result: PreflightResult, name: string): string =>
   byName(result, name)
     .findings.map((finding) => finding.evidence)
     .join("\n");

@@ -6,7 +6,11 @@ import { after, describe, test } from "node:test";
 import {
   declaredObjects,
   dockerfiles,
+  isChartFile,
+  isRendered,
   kustomizationRoots,
+  notObjects,
+  partFiles,
   shellScripts,
   treeFiles,
   yamlFiles,
@@ -151,6 +155,70 @@ test("a field is found in the manifest that declares it, or what is nearest arou
   assert.equal(two?.lineOf(["spec", "template", "nothing"]), 12);
   assert.equal(two?.lineOf([]), 7);
   assert.deepEqual(more, []);
+});
+
+test("documents that are no objects are told with their line, and what they lack", () => {
+  const file = (name: string, ...lines: string[]) => ({ file: name, text: lines.join("\n") });
+  assert.deepEqual(
+    notObjects([
+      file("good.yaml", "apiVersion: v1", "kind: ConfigMap", "metadata: { name: a }", "---", "# a comment"),
+      file("list.yaml", "apiVersion: v1", "kind: List", "items: []"),
+      file("empty.yaml", ""),
+      file("version.yaml", "---", "kind: ConfigMap", "metadata:", "  name: a", "data: {}"),
+      file("all.yaml", "apiVersion: v1", "kind: A", "metadata: { name: a }", "---", "size: 1"),
+      file("name.yaml", "apiVersion: v1", "kind: ConfigMap", "metadata: {}"),
+      file("number.yaml", "apiVersion: 1", "kind: ConfigMap", "metadata: { name: a }"),
+      file("sequence.yaml", "- a"),
+      file("broken.yaml", "a: 1", "b: [", ""),
+    ]).map((line) => line.replace(/(not YAML: ).*/, "$1…")),
+    [
+      "version.yaml:2  no object of Kubernetes: apiVersion missing",
+      "all.yaml:5  no object of Kubernetes: apiVersion and kind and metadata.name missing",
+      "name.yaml:1  no object of Kubernetes: metadata.name missing",
+      "number.yaml:1  no object of Kubernetes: apiVersion missing",
+      "sequence.yaml:1  no object of Kubernetes: apiVersion and kind and metadata.name missing",
+      "broken.yaml:3  this is not YAML: …",
+    ],
+  );
+});
+
+test("an object is rendered where version, kind, name and, if it is written, namespace are the same", () => {
+  const object = (apiVersion: string, metadata: string): string =>
+    `metadata: ${metadata}\nkind: Role\napiVersion: ${apiVersion}\n`;
+  const declared = declaredObjects([
+    { file: "same.yaml", text: object("a/v1", '{ namespace: one, "name": "x" }') },
+    { file: "filled.yaml", text: object("a/v1", "{ name: x }") },
+    { file: "elsewhere.yaml", text: object("a/v1", "{ namespace: two, name: x }") },
+    { file: "version.yaml", text: object("b/v1", "{ namespace: one, name: x }") },
+    { file: "name.yaml", text: object("a/v1", "{ namespace: one, name: y }") },
+  ]);
+  const rendered = isRendered(declared, [object("a/v1", "{ labels: { name: y }, name: x, namespace: one }")]);
+  assert.deepEqual(
+    [...rendered].map(({ file }) => file),
+    ["same.yaml", "filled.yaml"],
+  );
+});
+
+test("what kustomizations use as something else than objects, and what belongs to charts, is known", async () => {
+  const root = treeOf({
+    "k8s/a/kustomization.yaml": [
+      "patches: [{ path: patch.yaml }, { patch: inline }]",
+      "replacements: [{ path: ../replace.yaml }]",
+      "configurations: [names.yaml]",
+      "configMapGenerator: [{ name: x, files: [plain.yaml, key=data.yaml], envs: [e.yaml] }]",
+      "helmCharts: [{ name: c, valuesFile: own.yaml, additionalValuesFiles: [more.yaml] }]",
+    ].join("\n"),
+  });
+  const parts = ["patch", "../replace", "names", "plain", "data", "e", "own", "more"];
+  assert.deepEqual(
+    (await partFiles(root, await treeFiles(root))).sort(),
+    parts.map((name) => join("k8s/a", `${name}.yaml`)).sort(),
+  );
+  const files = ["k8s/own/Chart.yaml", "k8s/own/templates/x.yaml", "k8s/owned.yaml", "k8s/values-home.yaml"];
+  assert.deepEqual(
+    files.filter((file) => isChartFile(file, files)),
+    files.filter((file) => file !== "k8s/owned.yaml"),
+  );
 });
 
 describe("strict schemas", () => {
