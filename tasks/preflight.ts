@@ -19,7 +19,11 @@ interface Preflight {
 }
 
 /** Every check there is; all are independent, and none changes anything. */
-export async function preflightChecks({ root, sources, brokenSources }: PreflightRequest): Promise<Preflight> {
+export async function preflightChecks({
+  root,
+  sources,
+  brokenSources,
+}: PreflightRequest): Promise<Preflight> {
   const [tree, { toolsCheck }, { settingsCheck }, { dotenvCheck }, { nodeChecks }] = await Promise.all([
     import("./preflight/tree.ts").then(({ treeChecks }) => treeChecks(root)),
     import("./preflight/tools.ts"),
@@ -28,7 +32,13 @@ export async function preflightChecks({ root, sources, brokenSources }: Prefligh
     import("./preflight/node/index.ts"),
   ]);
   const node = nodeChecks(root, sources);
-  const checks = [...tree, toolsCheck(), settingsCheck(root, sources, brokenSources), dotenvCheck(root), ...node.checks];
+  const checks = [
+    ...tree,
+    toolsCheck(),
+    settingsCheck(root, sources, brokenSources),
+    dotenvCheck(root),
+    ...node.checks,
+  ];
   return { checks, close: node.close };
 }
 

@@ -8,4 +8,4 @@ export {
   specOf,
 } from "./schema.ts";
 export { COMMAND_LINE, readSources, type Source } from "./sources.ts";
-export { parseTfvars } from "./tfvars.ts";
+export { parseTfvars, tfvarsFlaw } from "./tfvars.ts";

@@ -23,19 +23,31 @@ export const COMMAND_LINE = "the command line";
  * @param root the repository's folder
  * @param notice told what a person should mend: a .env that others can read, a name in it that nearly is a setting's
  * @param flags what the command line gives
+ * @param broken told of a file that cannot be read as what it should be, which then gives nothing; it throws by default
  * @throws {UsageError} for a file that cannot be read as what it should be
  */
 export async function readSources(
   root: string,
   notice: (line: string) => void = () => {},
   flags: Source["values"] = {},
+  broken: (error: UsageError) => void = (error) => {
+    throw error;
+  },
 ): Promise<Source[]> {
+  const orNothing = async (reading: Promise<Omit<Source, "name">>): Promise<Omit<Source, "name">> =>
+    await reading.catch((error: unknown) => {
+      if (!(error instanceof UsageError)) throw error;
+      broken(error);
+      return { values: {} };
+    });
   const outside: Source[] = [
     { name: "the environment", values: process.env },
-    { name: ".env", ...(await readDotenv(join(root, ".env"), notice)) },
+    { name: ".env", ...(await orNothing(readDotenv(join(root, ".env"), notice))) },
   ];
   const files = [...environmentFile([{ name: COMMAND_LINE, values: flags }, ...outside]), GLOBALS];
-  const values = await Promise.all(files.map(async (name) => ({ name, ...(await readTfvars(root, name)) })));
+  const values = await Promise.all(
+    files.map(async (name) => ({ name, ...(await orNothing(readTfvars(root, name))) })),
+  );
   return [...outside, ...values];
 }
 

@@ -1,4 +1,5 @@
 import type { SettingName, Settings, Source } from "../config/index.ts";
+import type { UsageError } from "../errors.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import type { CommonFlags, FlagSpecs, Flags } from "./flags.ts";
 import type { Step } from "./step.ts";
@@ -28,6 +29,8 @@ export interface CommandShape {
   readonly ownDryRun?: boolean;
   /** --sandbox makes no sense for it, or it starts the sandbox in its own way. */
   readonly ownSandbox?: boolean;
+  /** It tells by itself of settings whose files cannot be read, and does what it can without them. */
+  readonly tellsBrokenSources?: boolean;
   /** It works on nothing but what it makes itself: its questions are answered with yes. */
   readonly unattended?: boolean;
 }
@@ -52,6 +55,8 @@ export interface TaskContext<
   ): Promise<Settings<R, O>>;
   /** Where settings come from, the strongest first; for commands that look at more than they declare. */
   readonly sources: readonly Source[];
+  /** What is wrong with places that settings come from, for a command that tells of it by itself. */
+  readonly brokenSources: readonly UsageError[];
   /** The repository's folder. */
   readonly root: string;
   /** The embedded node, when --sandbox was given. */

@@ -6,6 +6,7 @@ import {
   type SettingName,
   type Settings,
 } from "../config/index.ts";
+import { UsageError } from "../errors.ts";
 import type { Sandbox } from "../sandbox/index.ts";
 import { redact } from "../secrets.ts";
 import { keepToolLogs, type ToolLogLevel } from "../tool-log.ts";
@@ -51,7 +52,16 @@ export async function execute<
   };
   const reporter = reporterFor(flags.json, print, toStderr);
   const dryRun = flags.dryRun && !command.readOnly && !command.ownDryRun;
-  const outside = await readSources(root, (line) => reporter.note(line), { ENV: flags.env });
+  const brokenSources: UsageError[] = [];
+  const outside = await readSources(
+    root,
+    (line) => reporter.note(line),
+    { ENV: flags.env },
+    (error) => {
+      if (!command.tellsBrokenSources) throw error;
+      brokenSources.push(error);
+    },
+  );
   const sandbox = flags.sandbox && !command.ownSandbox ? await startSandbox(root, signal) : undefined;
   try {
     const sources = sourcesFor({ ENV: flags.env }, outside, sandbox);
@@ -80,7 +90,11 @@ export async function execute<
       return settings;
     };
     const settings = await load(command.requires ?? [], command.uses ?? []);
-    const { TOOL_LOG } = await loadSettings([], ["TOOL_LOG"], sources);
+    const { TOOL_LOG } = await loadSettings([], ["TOOL_LOG"], sources).catch((error: unknown) => {
+      // The settings' own check finds it, too.
+      if (command.tellsBrokenSources && error instanceof UsageError) return { TOOL_LOG: "off" } as const;
+      throw error;
+    });
     await showInside({ root, level: TOOL_LOG, verbose: flags.verbose, note: (line) => reporter.note(line) });
     const results = new HeldResult(print);
     const context: TaskContext<Specs, Required, Optional> = {
@@ -89,6 +103,7 @@ export async function execute<
       settings,
       load,
       sources,
+      brokenSources,
       root,
       sandbox,
       signal,

@@ -7,7 +7,8 @@ export function dotenvCheck(root: string): Check {
   const file = join(root, ".env");
   const mode = async (): Promise<number | undefined> =>
     await stat(file).then(
-      (info) => info.mode & 0o777,
+      // What else may lie there, the check of the settings tells.
+      (info) => (info.isFile() ? info.mode & 0o777 : undefined),
       () => undefined,
     );
   return {
