@@ -24,7 +24,8 @@ const LIST = new Set(["allOf", "anyOf", "oneOf"]);
 /** Keywords whose value is a map of schemas by name. */
 const MAP = new Set(["properties", "patternProperties", "definitions"]);
 
-function convert(value: unknown, closed: boolean): unknown {
+/** @param alternative it stands beside the schema that names the fields, and need not name them */
+function convert(value: unknown, alternative: boolean): unknown {
   if (!isObject(value)) return value;
   if (value["x-kubernetes-int-or-string"] === true || value.format === "int-or-string") return INT_OR_STRING;
   const result: Record<string, unknown> = {};
@@ -41,7 +42,7 @@ function convert(value: unknown, closed: boolean): unknown {
   const open =
     value["x-kubernetes-preserve-unknown-fields"] === true ||
     value["x-kubernetes-embedded-resource"] === true;
-  if (!closed && isObject(value.properties) && value.additionalProperties === undefined && !open) {
+  if (!alternative && isObject(value.properties) && value.additionalProperties === undefined && !open) {
     result.additionalProperties = false;
   }
   if (typeof value.type === "string") result.type = [value.type, "null"];

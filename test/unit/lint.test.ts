@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -14,6 +14,7 @@ import {
   shellScripts,
   treeFiles,
   yamlFiles,
+  yamllint,
 } from "../../lib/lint/index.ts";
 import { definitionsFor, strictSchema } from "../../lib/lint/json-schema.ts";
 import { packerDirectories, withoutPlugin } from "../../lib/packer/index.ts";
@@ -218,6 +219,16 @@ test("what kustomizations use as something else than objects, and what belongs t
   assert.deepEqual(
     files.filter((file) => isChartFile(file, files)),
     files.filter((file) => file !== "k8s/owned.yaml"),
+  );
+});
+
+test("a yamllint that ends with an error and says nothing of files has not done its work", async () => {
+  const root = treeOf({ crash: "#!/bin/sh\necho 'Traceback: no module' >&2\nexit 1\n" });
+  const program = join(root, "crash");
+  chmodSync(program, 0o755);
+  await assert.rejects(
+    yamllint(["a.yaml"], { program, cwd: root }),
+    /did not say where: Traceback: no module/,
   );
 });
 
