@@ -18,12 +18,17 @@ import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
 import { type ArgoRequest, argoRequest, argoSteps, repositorySteps } from "./argo.ts";
-import { DEPLOY_REQUIRES } from "./deploy-requires.ts";
 import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
 import { applyDeps, applySteps } from "./tf-apply.ts";
-import { ENVIRONMENT_USES, environmentRequest, templateOf } from "./tf-init.ts";
+import {
+  ENVIRONMENT_REQUIRES,
+  ENVIRONMENT_USES,
+  environmentRequest,
+  keyDemand,
+  templateOf,
+} from "./tf-init.ts";
 import { uploadSteps } from "./upload-image.ts";
 
 export const DEPLOY_USES = [
@@ -33,7 +38,7 @@ export const DEPLOY_USES = [
   "GIT_REVISION",
 ] as const satisfies readonly SettingName[];
 
-type DeploySettings = Settings<(typeof DEPLOY_REQUIRES)[number], (typeof DEPLOY_USES)[number]>;
+type DeploySettings = Settings<(typeof ENVIRONMENT_REQUIRES)[number], (typeof DEPLOY_USES)[number]>;
 
 export interface DeployRequest {
   readonly settings: DeploySettings;
@@ -252,7 +257,7 @@ export function nextSteps(
 
 /** Settings of the embedded node, for a command that has started it by itself. */
 export async function settingsFrom(sources: readonly Source[]): Promise<DeploySettings> {
-  return await loadSettings(DEPLOY_REQUIRES, DEPLOY_USES, sources);
+  return await loadSettings(ENVIRONMENT_REQUIRES, DEPLOY_USES, sources, keyDemand(sources));
 }
 
 const command = defineCommand({
@@ -272,8 +277,9 @@ const command = defineCommand({
       about: "let the plan replace or destroy the VM of that name, with all that is on its disk",
     },
   },
-  requires: DEPLOY_REQUIRES,
+  requires: ENVIRONMENT_REQUIRES,
   uses: DEPLOY_USES,
+  demands: keyDemand,
   async run(context) {
     const { settings, root, sandbox, flags } = context;
     const deploy = new Deploy({

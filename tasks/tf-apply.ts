@@ -31,6 +31,7 @@ import {
   environmentDeps,
   environmentRequest,
   initSteps,
+  keyDemand,
 } from "./tf-init.ts";
 
 export interface ApplyRequest extends EnvironmentRequest {
@@ -262,6 +263,7 @@ const command = defineCommand({
   },
   requires: ENVIRONMENT_REQUIRES,
   uses: ENVIRONMENT_USES,
+  demands: keyDemand,
   async run(context) {
     const { flags, settings } = context;
     const request: ApplyRequest = {

@@ -18,6 +18,7 @@ import {
   environmentDeps,
   environmentRequest,
   initSteps,
+  keyDemand,
 } from "./tf-init.ts";
 
 export interface DestroyRequest extends EnvironmentRequest {
@@ -135,6 +136,7 @@ const command = defineCommand({
   summary: "Destroy an environment's VMs; without a terminal give both --env NAME and --yes",
   requires: ENVIRONMENT_REQUIRES,
   uses: ENVIRONMENT_USES,
+  demands: keyDemand,
   async run(context) {
     const { flags, settings } = context;
     // --yes alone answers questions; which environment is to be destroyed has to be said in as many words.

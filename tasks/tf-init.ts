@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { SettingName, Settings } from "../lib/config/index.ts";
+import type { SettingName, Settings, Source } from "../lib/config/index.ts";
 import { demandFilled } from "../lib/demand-filled.ts";
 import { formatImageName } from "../lib/image-name.ts";
 import { runMark } from "../lib/run-mark.ts";
@@ -69,6 +69,11 @@ export const ENVIRONMENT_USES = [
   "IMAGE_VERSION",
   "TF_STATE_PASSPHRASE",
 ] as const satisfies readonly SettingName[];
+
+/** What a plan cannot do without: the key, unless a file of variables holds it. */
+export function keyDemand(sources: readonly Source[]): readonly "SSH_PUBLIC_KEY_FILE"[] {
+  return sources.some(({ variables }) => variables?.has("ssh_pubkey")) ? [] : ["SSH_PUBLIC_KEY_FILE"];
+}
 
 export type EnvironmentSettings = Settings<
   (typeof ENVIRONMENT_REQUIRES)[number],

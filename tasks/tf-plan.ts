@@ -8,6 +8,7 @@ import {
   environmentDeps,
   environmentRequest,
   initSteps,
+  keyDemand,
 } from "./tf-init.ts";
 
 /** Plan an environment, and change nothing. */
@@ -54,6 +55,7 @@ const command = defineCommand({
   summary: "Show what tf-apply would change in an environment",
   requires: ENVIRONMENT_REQUIRES,
   uses: ENVIRONMENT_USES,
+  demands: keyDemand,
   readOnly: true,
   async run(context) {
     const request = await environmentRequest(context.settings, context);

@@ -1,19 +1,21 @@
 import { messageOf, UsageError } from "../errors.ts";
 import { registerSecret } from "../secrets.ts";
 import { ALTERNATIVES, type SettingName, type Settings, specOf } from "./schema.ts";
-import { COMMAND_LINE, type Source } from "./sources.ts";
+import { COMMAND_LINE, ENVIRONMENT, type Source } from "./sources.ts";
 
 /**
  * Find, check and parse the settings of a task.
  * @param required those it cannot do without
  * @param optional those it uses when they are given
  * @param sources the strongest first
+ * @param demanded those of the optional ones that this run cannot do without
  * @throws {UsageError} naming every setting that is missing or malformed
  */
 export async function loadSettings<const Required extends SettingName, const Optional extends SettingName>(
   required: readonly Required[],
   optional: readonly Optional[],
   sources: readonly Source[],
+  demanded: readonly NoInfer<Optional>[] = [],
 ): Promise<Settings<Required, Optional>> {
   const values: Partial<Record<SettingName, unknown>> = {};
   const names = new Set<SettingName>([...required, ...optional]);
@@ -22,7 +24,7 @@ export async function loadSettings<const Required extends SettingName, const Opt
   for (const name of names) {
     const { fallback, secret, parse } = specOf(name);
     const given = find(name, sources);
-    const isRequired = required.some((each) => each === name);
+    const isRequired = [...required, ...demanded].some((each) => each === name);
     const text = given?.text ?? fallback;
     if (text === undefined) {
       if (isRequired) problems.push(problemOf(name, "is missing"));
@@ -31,7 +33,7 @@ export async function loadSettings<const Required extends SettingName, const Opt
     const placeholder = placeholderIn(text);
     if (placeholder !== undefined) {
       const { place = given?.source } = given ?? {};
-      problems.push(problemOf(name, `still says ${placeholder}`, place));
+      problems.push(problemOf(name, `still says ${placeholder}`, given?.source, place));
       continue;
     }
     if (secret) registerSecret(text);
@@ -63,18 +65,27 @@ interface Problem {
   readonly todo: readonly string[];
 }
 
-function problemOf(name: SettingName, reason: string, from?: string): Problem {
+/** @param place where the value stands to the line, when that is known better than by its source */
+function problemOf(name: SettingName, reason: string, from?: string, place = from): Problem {
   const { where, example, flag } = specOf(name);
   return {
     what: `${name} ${reason}`,
-    why: [aboutOf(name, from)],
+    why: [aboutOf(name, place)],
     todo: [
       from === COMMAND_LINE && flag !== undefined
         ? `Give another one: ${flag} ${example}`
-        : `Set it in .env: ${name}=${example}`,
-      ...(where === undefined ? [] : [`  Where to get it: ${where}`]),
+        : whereToChange(name, from),
+      ...(where === undefined ? [] : [`Where to get it: ${where}`]),
     ],
   };
+}
+
+/** The advice that helps: what a weaker place says than the one that gave the value would change nothing. */
+function whereToChange(name: SettingName, from: string | undefined): string {
+  const { example, tfVar } = specOf(name);
+  if (from === ENVIRONMENT) return `Change or unset it in the environment: export ${name}=${example}`;
+  const isVariable = from?.endsWith(".tfvars") && tfVar !== undefined;
+  return isVariable ? `Change it in ${from}: ${tfVar} = "${example}"` : `Set it in .env: ${name}=${example}`;
 }
 
 /** Of settings that stand for each other none is stronger: the person has to say which one is meant. */
@@ -127,9 +138,7 @@ function together(problems: readonly Problem[]): UsageError {
   const alone = problems.length === 1 ? first : undefined;
   return new UsageError({
     what: alone?.what ?? `${problems.length} settings need attention`,
-    why: (alone?.why ?? problems.flatMap(({ what, why }) => [what, ...why.map((line) => `  ${line}`)])).join(
-      "\n",
-    ),
+    why: (alone?.why ?? problems.flatMap(({ what, why }) => [what, ...why])).join("\n"),
     todo: [
       ...problems.flatMap(({ todo }) => todo),
       ".env.example explains every setting; --sandbox needs none of them",

@@ -12,10 +12,14 @@ export interface Source {
   readonly values: Readonly<Record<string, string | undefined>>;
   /** The file and line of each, where there are: ".env:7". */
   readonly places?: Readonly<Record<string, string>>;
+  /** The variables of OpenTofu that it gives a value, whether they are settings or not. */
+  readonly variables?: ReadonlySet<string>;
 }
 
 /** The name of the source that flags make; a test of lib/task keeps it equal to the one there. */
 export const COMMAND_LINE = "the command line";
+/** The name of the source that the process has from its parent. */
+export const ENVIRONMENT = "the environment";
 
 /**
  * Read the places settings come from, the strongest first: environment, .env, the environment's terraform.tfvars,
@@ -41,7 +45,7 @@ export async function readSources(
       return { values: {} };
     });
   const outside: Source[] = [
-    { name: "the environment", values: process.env },
+    { name: ENVIRONMENT, values: process.env },
     { name: ".env", ...(await orNothing(readDotenv(join(root, ".env"), notice))) },
   ];
   const files = [...environmentFile([{ name: COMMAND_LINE, values: flags }, ...outside]), GLOBALS];
@@ -101,7 +105,7 @@ async function readTfvars(root: string, path: string): Promise<Omit<Source, "nam
     values[name] = variables[tfVar];
     places[name] = `${path}:${lines.get(tfVar) ?? 1}`;
   }
-  return { values, places };
+  return { values, places, variables: new Set(lines.keys()) };
 }
 
 /** The line of each name's last assignment, which is the one that counts. */

@@ -23,6 +23,8 @@ export interface CommandShape {
   readonly requires?: readonly SettingName[];
   /** Settings it uses when they are given or have a default. */
   readonly uses?: readonly SettingName[];
+  /** Those of `uses` that it cannot do without, as long as what a person wrote elsewhere does not stand in for them. */
+  demands?(sources: readonly Source[]): readonly SettingName[];
   /** It changes nothing anywhere: --dry-run makes no difference. */
   readonly readOnly?: boolean;
   /** It shows by itself what it would do with --dry-run. */
@@ -81,6 +83,7 @@ export interface Command<Specs extends FlagSpecs, Required extends SettingName, 
   readonly flags?: Specs;
   readonly requires?: readonly Required[];
   readonly uses?: readonly Optional[];
+  demands?(sources: readonly Source[]): readonly Optional[];
   run(context: TaskContext<Specs, Required, Optional>): Promise<void>;
 }
 

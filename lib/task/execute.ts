@@ -74,22 +74,24 @@ export async function execute<
     const load = async <const R extends SettingName, const O extends SettingName>(
       required: readonly R[],
       optional: readonly O[],
+      demanded: readonly NoInfer<O>[] = [],
     ): Promise<Settings<R, O>> => {
-      const missing = mayAsk ? missingSettings(required, sources) : [];
+      const missing = mayAsk ? missingSettings([...required, ...demanded], sources) : [];
       if (missing.length > 0) {
         // What is malformed is told before anybody types answers.
         const given = required.filter((name) => !missing.includes(name));
         await loadSettings(given, optional, sources);
         sources.unshift(await askForSettings(missing, { root, sources, signal, say: toStderr }));
       }
-      const settings = await loadSettings(required, optional, sources);
+      const settings = await loadSettings(required, optional, sources, demanded);
       if (!saidInsecure && "PM_TLS_INSECURE" in settings && settings.PM_TLS_INSECURE === true) {
         saidInsecure = true;
         reporter.note(INSECURE);
       }
       return settings;
     };
-    const settings = await load(command.requires ?? [], command.uses ?? []);
+    const demanded = command.demands?.(sources) ?? [];
+    const settings = await load(command.requires ?? [], command.uses ?? [], demanded);
     const { TOOL_LOG } = await loadSettings([], ["TOOL_LOG"], sources).catch((error: unknown) => {
       // The settings' own check finds it, too.
       if (command.tellsBrokenSources && error instanceof UsageError) return { TOOL_LOG: "off" } as const;

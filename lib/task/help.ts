@@ -9,7 +9,8 @@ export function usageOf({ name, positionals = [] }: CommandShape): string {
 
 /** The text of --help: what it does, its arguments, flags and settings, all from the command's own declaration. */
 export function helpOf(command: CommandShape): string {
-  const { name, summary, positionals = [], flags = {}, requires = [], uses = [] } = command;
+  const { name, summary, positionals = [], flags = {}, uses = [] } = command;
+  const needs = [...(command.requires ?? []), ...(command.demands?.([]) ?? [])];
   const words = positionals.map((each) => ` ${each.name}`).join("");
   return [
     summary,
@@ -22,8 +23,8 @@ export function helpOf(command: CommandShape): string {
       positionals.map((each) => [each.name, each.about]),
     ),
     ...section("Flags", [...flagRows(flags), ...flagRows(COMMON_FLAGS)]),
-    ...section("Settings it needs", settingRows(requires)),
-    ...section("Settings it uses", settingRows(uses.filter((each) => !requires.includes(each)))),
+    ...section("Settings it needs", settingRows(needs)),
+    ...section("Settings it uses", settingRows(uses.filter((each) => !needs.includes(each)))),
     "",
   ].join("\n");
 }

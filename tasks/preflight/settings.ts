@@ -28,7 +28,7 @@ export function settingsCheck(
     needs: [],
     async run() {
       const { environmentDirectory } = await import("../../lib/tofu/index.ts");
-      const { DEPLOY_REQUIRES } = await import("../deploy-requires.ts");
+      const { deployRequires } = await import("../deploy-requires.ts");
       const found = [
         ...broken,
         ...(await wrongUsage(loadSettings([], SETTING_NAMES, sources))),
@@ -43,7 +43,9 @@ export function settingsCheck(
       ];
       return [
         ...found.map(asFinding),
-        ...DEPLOY_REQUIRES.filter((name) => !isGiven(sources, name)).map(missing),
+        ...deployRequires(sources)
+          .filter((name) => !isGiven(sources, name))
+          .map(missing),
       ];
     },
   };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createSparseQcow2 } from "../../lib/proxmox/index.ts";
@@ -14,9 +14,13 @@ import { WorkingCopy } from "../support/working-copy.ts";
 
 const copy = new WorkingCopy();
 const image = join(copy.home, "image.qcow2");
+const key = join(copy.home, "key.pub");
 const NAME = "alma9-k3-node-amd64-v1.35.6-v1";
 
-before(async () => await createSparseQcow2(image, 1024 ** 3));
+before(async () => {
+  await createSparseQcow2(image, 1024 ** 3);
+  writeFileSync(key, "ssh-ed25519 AAAA me\n");
+});
 after(() => copy.remove());
 
 describe("Makefile Target Failures · Validate required environment variables", () => {
@@ -25,9 +29,9 @@ describe("Makefile Target Failures · Validate required environment variables", 
     ["build-image", [], API],
     ["images", [], API],
     ["tf-init", [], API],
-    ["tf-plan", [], API],
-    ["tf-apply", ["--yes"], API],
-    ["tf-destroy", ["--env", "k3s-single", "--yes"], API],
+    ["tf-plan", [], [...API, "SSH_PUBLIC_KEY_FILE"]],
+    ["tf-apply", ["--yes"], [...API, "SSH_PUBLIC_KEY_FILE"]],
+    ["tf-destroy", ["--env", "k3s-single", "--yes"], [...API, "SSH_PUBLIC_KEY_FILE"]],
     ["kubeconfig", [], API],
     ["status", [], API],
     ["deploy", ["--yes"], [...API, "SSH_PUBLIC_KEY_FILE"]],
@@ -46,11 +50,28 @@ describe("Makefile Target Failures · Validate required environment variables", 
     });
   }
 
+  for (const file of ["globals.tfvars", "envs/k3s-single/terraform.tfvars"]) {
+    test(`Makefile Target Failures · Validate required environment variables · no key, where ${file} holds it`, async () => {
+      const path = join(copy.root, "terraform", file);
+      writeFileSync(path, 'ssh_pubkey = "ssh-ed25519 AAAA me"\n');
+      try {
+        for (const [task, ...flags] of [["tf-plan"], ["tf-apply", "--yes"], ["deploy", "--yes"]] as const) {
+          const { what, why } = await refusalOf(copy, task, flags);
+          assert.equal(what, "3 settings need attention", task);
+          assert.doesNotMatch(why, /SSH_PUBLIC_KEY_FILE/);
+        }
+      } finally {
+        rmSync(path);
+      }
+    });
+  }
+
   test("Makefile Target Failures · Validate required environment variables · malformed ones", async () => {
     const { exitCode, what, why, todo } = await refusalOf(copy, "tf-plan", [], {
       PM_API_URL: "http://10.23.45.10:8006",
       PM_API_TOKEN_ID: "root@pam",
       PM_API_TOKEN_SECRET: "not-a-uuid-but-secret",
+      SSH_PUBLIC_KEY_FILE: key,
     });
     assert.equal(exitCode, 2);
     assert.equal(what, "3 settings need attention");
@@ -68,6 +89,7 @@ describe("Makefile Target Failures · Check tool availability (packer, tofu, kub
     PM_API_TOKEN_ID: "homelab@pve!tasks",
     PM_API_TOKEN_SECRET: "00000000-0000-4000-8000-000000000000",
     CLUSTER_ACCESS: "direct",
+    SSH_PUBLIC_KEY_FILE: key,
   };
   /** A machine without the tools, that may not get them either. */
   const bare = {

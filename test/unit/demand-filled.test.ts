@@ -76,10 +76,12 @@ describe("a setting that still says CHANGEME", () => {
 
   test("from the environment is named as such", async () => {
     const sources = [{ name: "the environment", values: { PM_NODE: "CHANGEME" } }];
-    await assert.rejects(
-      loadSettings([], ["PM_NODE"], sources),
-      /still says CHANGEME.*taken from the environment/s,
-    );
+    await assert.rejects(loadSettings([], ["PM_NODE"], sources), (error: unknown) => {
+      assert(error instanceof UsageError);
+      assert.match(error.message, /still says CHANGEME.*taken from the environment/s);
+      assert.match(error.todo[0] ?? "", /^Change or unset it in the environment: export PM_NODE=/);
+      return true;
+    });
   });
 
   test("is none when the word is a part of another one", async () => {

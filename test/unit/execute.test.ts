@@ -84,7 +84,7 @@ test("a missing setting is exit code 2: its name, what it is, where to get it an
     assert.equal(error.why, "PM_API_TOKEN_ID: API token's id");
     assert.deepEqual(error.todo.slice(0, 2), [
       "Set it in .env: PM_API_TOKEN_ID=homelab@pve!tasks",
-      "  Where to get it: Datacenter → Permissions → API Tokens in the web interface",
+      "Where to get it: Datacenter → Permissions → API Tokens in the web interface; npm run pve-init makes one",
     ]);
     return true;
   });

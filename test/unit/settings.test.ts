@@ -56,6 +56,13 @@ test("a missing setting is an error that says what it is, where to get it and gi
   });
 });
 
+test("what this run demands is missing with all the others, and optional otherwise", async () => {
+  const load = async (...demanded: "PM_SSH_HOST"[]): Promise<unknown> =>
+    await loadSettings(["PM_API_URL"], ["PM_SSH_HOST"], [], demanded);
+  await assert.rejects(load(), /^UsageError: PM_API_URL is missing/);
+  await assert.rejects(load("PM_SSH_HOST"), /PM_API_URL is missing[\s\S]*PM_SSH_HOST is missing/);
+});
+
 test("all problems are reported at once", async () => {
   const bad = source({ PM_SSH_PORT: "many", PM_NODE: "-oProxyCommand=x" });
   await assert.rejects(
@@ -96,7 +103,32 @@ test("what was wrong on the command line is mended there, what was wrong elsewhe
       (error: unknown) => (error instanceof UsageError ? error.todo[0] : undefined),
     );
   assert.equal(await advice("the command line"), "Give another one: --env k3s-single");
-  assert.equal(await advice("the environment"), "Set it in .env: ENV=k3s-single");
+  assert.equal(
+    await advice("the environment"),
+    "Change or unset it in the environment: export ENV=k3s-single",
+    "the environment beats .env",
+  );
+  assert.equal(await advice(".env"), "Set it in .env: ENV=k3s-single");
+});
+
+test("what a tfvars file gave is mended there, and named as it is there", async () => {
+  const sources = [source({ PM_NODE: "-x" }, "terraform/envs/k3s-single/terraform.tfvars")];
+  await assert.rejects(loadSettings(["PM_NODE"], [], sources), (error: unknown) => {
+    assert(error instanceof UsageError);
+    assert.equal(error.todo[0], 'Change it in terraform/envs/k3s-single/terraform.tfvars: node = "pve"');
+    return true;
+  });
+});
+
+test("advice carries no layout: machines read it too", async () => {
+  const bad = source(Object.fromEntries(SETTING_NAMES.map((name) => [name, "CHANGEME"])), "the environment");
+  for (const sources of [[], [bad]])
+    await assert.rejects(loadSettings(SETTING_NAMES, [], sources), (error: unknown) => {
+      assert(error instanceof UsageError);
+      assert.match(error.todo.join("\n"), /^Where to get it: /m);
+      for (const line of [...error.todo, ...(error.why ?? "").split("\n")]) assert.equal(line, line.trim());
+      return true;
+    });
 });
 
 describe("PM_TLS_CA", () => {
