@@ -105,7 +105,7 @@ async function check(
   const results = new Map<string, CheckResult>();
   const rules = { strict: flags.strict, mayBeMissing: MAY_BE_MISSING.map(({ what }) => what) };
   const steps = checkSteps(checks, rules, (result) => results.set(result.name, result));
-  const title = `Check ${checks.length === 1 ? "one thing" : `${checks.length} things`} side by side`;
+  const title = checks.length === 1 ? "Check one thing" : `Check ${checks.length} things side by side`;
   try {
     await context.steps([{ title, parallel: true, run: async () => steps }]);
   } catch (error) {
@@ -146,28 +146,28 @@ function conclude(
       ? ["Some of it can be repaired here, once you agree:", "$ npm run preflight -- --fix"]
       : [];
   const failed = named("failed");
-  const warned = [...named("warning"), ...named("unavailable")];
-  const skipped = named("skipped");
-  const passed = results.length - failed.length - skipped.length;
-  const data = {
-    passed,
-    warned: warned.length,
-    skipped: skipped.length,
+  // Each check is counted once.
+  const count = {
+    passed: named("passed").length,
+    warned: named("warning").length,
+    unavailable: named("unavailable").length,
+    skipped: named("skipped").length,
     failed: failed.length,
-    checks: results,
   };
+  const data = { ...count, checks: results };
   if (failed.length > 0) {
     const again = ["npm run preflight --", `--only ${failed.join(",")}`, ...(strict ? ["--strict"] : [])];
     throw new TaskError({
-      what: `${failed.length} of ${results.length} checks failed: ${failed.join(", ")}`,
+      what: `${failed.length} of ${results.length} ${results.length === 1 ? "check" : "checks"} failed: ${failed.join(", ")}`,
       todo: [...offer, "Do what each of them says, and check them again:", `$ ${again.join(" ")}`],
       data,
     });
   }
   const counts = [
-    `${passed} checks passed`,
-    ...(warned.length > 0 ? [`${warned.length} of them with warnings`] : []),
-    ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
+    `${count.passed} ${count.passed === 1 ? "check" : "checks"} passed`,
+    ...(count.warned > 0 ? [`${count.warned} with warnings`] : []),
+    ...(count.unavailable > 0 ? [`${count.unavailable} not made in full`] : []),
+    ...(count.skipped > 0 ? [`${count.skipped} skipped`] : []),
   ];
   tellResult(counts.join(", "), data);
 }

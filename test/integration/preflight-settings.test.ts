@@ -58,3 +58,9 @@ describe("settings that cannot be read", () => {
     );
   });
 });
+
+test("every check is counted once, in words too", async () => {
+  const { stdout, stderr } = await copyOfTree().task("preflight", ["--only", "settings,dotenv,tools"]);
+  assert.equal(stdout, "1 check passed, 1 with warnings, 1 skipped\n");
+  assert.match(stderr, /^▸ Check 3 things side by side$/m);
+});

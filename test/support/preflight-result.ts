@@ -8,6 +8,7 @@ const resultSchema = v.object({
   ok: v.boolean(),
   passed: v.number(),
   warned: v.number(),
+  unavailable: v.number(),
   skipped: v.number(),
   failed: v.number(),
   checks: v.array(
