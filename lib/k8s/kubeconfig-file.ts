@@ -13,7 +13,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { TaskError } from "../errors.ts";
+import { messageOf, TaskError } from "../errors.ts";
 import { pollUntil } from "../poll.ts";
 import { processIdentity } from "../process-identity.ts";
 import { formatMark, goesOn, parseMark, runMark } from "../run-mark.ts";
@@ -41,8 +41,29 @@ export async function readKubeconfig(file: string): Promise<string | undefined> 
  * complete, with mode 0600.
  * @param change makes the new text of the old one; undefined leaves the file as it is
  * @returns the backup's path, when there was a file before and it was changed
+ * @throws {TaskError} when it cannot be read or written
  */
 export async function updateKubeconfig(
+  file: string,
+  change: (before: string | undefined) => string | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    return await update(file, change, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof TaskError) throw error;
+    throw new TaskError({
+      what: `The kubeconfig ${file} cannot be written`,
+      why: messageOf(error),
+      todo: ["See to its folder and the disk, or set KUBECONFIG to a file that you may write"],
+      left: ["The kubeconfig is as it was"],
+      cause: error,
+    });
+  }
+}
+
+async function update(
   file: string,
   change: (before: string | undefined) => string | undefined,
   signal: AbortSignal,

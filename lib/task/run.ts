@@ -181,6 +181,9 @@ function together(failed: readonly TaskError[], outOf: number): TaskError {
   });
 }
 
+/** What the system says when a file finds no room here. */
+const FULL = /^(ENOSPC|EDQUOT|EFBIG)$/;
+
 function failure(step: Step, error: unknown, signal: AbortSignal): TaskError {
   const leaves = signal.aborted && step.leaves !== undefined ? [step.leaves] : [];
   if (error instanceof InterruptedError) {
@@ -194,7 +197,9 @@ function failure(step: Step, error: unknown, signal: AbortSignal): TaskError {
   return new TaskError({
     what: `"${step.title}" failed`,
     why: messageOf(error),
-    todo: ["If that does not explain itself, run it again with --verbose"],
+    todo: FULL.test((error as NodeJS.ErrnoException).code ?? "")
+      ? ["There is no room on this machine, or a limit is reached: make room, then run it again", "$ df -h"]
+      : ["If that does not explain itself, run it again with --verbose"],
     cause: error,
   });
 }

@@ -143,7 +143,7 @@ export class FaultWorld {
       for (const [file, content] of filesBelow(folder)) found.set(relative(home, file), content);
     for (const file of readdirSync(root).filter((name) => name.startsWith(".env")))
       found.set(file, contentOf(join(root, file)));
-    found.set("users, roles and rights", contentOf(join(this.sandbox.dir, "state", "access.json")));
+    found.set("users, roles and rights", accessIn(join(this.sandbox.dir, "state", "access.json")));
     for (const line of await objectsOf(this)) found.set(`object ${line}`, "");
     return found;
   }
@@ -196,6 +196,20 @@ function contentOf(file: string): string {
   const { size, mode } = statSync(file);
   const hash = size > HASHED_BYTES ? "" : createHash("sha256").update(readFileSync(file)).digest("hex");
   return `${(mode & 0o777).toString(8)} ${size} ${hash}`;
+}
+
+/** Who may do what, whatever its order. */
+function accessIn(file: string): string {
+  const sorted = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map((each) => JSON.stringify(sorted(each))).sort();
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .map(([name, each]) => [name, sorted(each)] as const)
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
+  };
+  return JSON.stringify(sorted(JSON.parse(readFileSync(file, "utf8"))));
 }
 
 /** What differs, a line for each. */

@@ -292,7 +292,7 @@ function taskFailure(upid: string, exitstatus: string, log: readonly string[]): 
   // The log ends with the same words.
   const before = log.filter((line) => line !== `TASK ERROR: ${exitstatus}`);
   return new TaskError({
-    what: `The node's task ${type} ${id} failed`,
+    what: `The node's task ${[type, id].filter(Boolean).join(" ")} failed`,
     why: [exitstatus, ...before.slice(-5)].join("\n"),
     todo: [
       ...privilegeAdvice(exitstatus),

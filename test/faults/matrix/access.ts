@@ -13,11 +13,11 @@ export const ACCESS: readonly Pair[] = pairs("pve-init", [
   [f.certificate("expired"), fails("unchanged", /cannot be used/, /expired/)],
   [
     f.commandFails("pveum user token add*", "cfs-lock 'file-user_cfg' error: got lock request timeout"),
-    fails("rolled back", /\S/, /got lock request timeout/),
+    fails("rolled back", /^"Make what is missing" failed$/, /got lock request timeout/),
   ],
   [
     f.commandFails("pveum acl modify*", "cfs-lock 'file-user_cfg' error: no quorum!"),
-    fails("rolled back", /\S/, /no quorum/),
+    fails("rolled back", /^"Make what is missing" failed$/, /no quorum/),
   ],
   [f.breaksDuring("pveum role add*"), fails("resumable", SSH, /broke/)],
   [f.breaksDuring("pveum user token add*"), fails("resumable", SSH, /broke/)],

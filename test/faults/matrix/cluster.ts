@@ -6,7 +6,14 @@ import { type Fault, fails, type Pair, pairs, survives, survivesInPart } from ".
 
 const NODE_SSH = /^SSH to root@127\.0\.0\.1:\d+ failed$/;
 const NO_CLUSTER = /^The cluster k3s-single cannot be used$/;
+const NOT_PLANNED = /^k3s-single cannot be planned$/;
 const NO_GIT = /cannot be read/;
+
+/** Nobody may write there, root neither. */
+const unwritable: Fault = {
+  name: "the kubeconfig cannot be written",
+  env: { KUBECONFIG: "/sys/kube/config" },
+};
 
 const vmOff: Fault = {
   name: "the VM is switched off",
@@ -51,7 +58,9 @@ export const CLUSTER: readonly Pair[] = [
       },
       survives(),
     ],
-    [f.breaksDuring("qm guest exec*"), fails("unchanged", /\S/, /broke/)],
+    [unwritable, fails("unchanged", /^The kubeconfig \/sys\/kube\/config cannot be written$/, /E/)],
+    [f.sshSlow, survives()],
+    [f.breaksDuring("qm guest exec*"), fails("unchanged", NODE_SSH, /broke/)],
   ]),
   ...pairs("status", [
     [f.closedPort, survivesInPart(/connection refused/)],
@@ -65,7 +74,9 @@ export const CLUSTER: readonly Pair[] = [
     [f.sshWrongKey, fails("unchanged", NODE_SSH, /host key/)],
     [
       { name: "the kubeconfig is gone", env: { KUBECONFIG: "/nowhere/config" } },
-      fails("unchanged", /\/nowhere\/config/, /\S/, { todo: /npm run kubeconfig/ }),
+      fails("unchanged", /^There is no context k3s-single in \/nowhere\/config$/, /no such file/, {
+        todo: /npm run kubeconfig/,
+      }),
     ],
     [
       f.sshDrops(200_000),
@@ -78,7 +89,7 @@ export const CLUSTER: readonly Pair[] = [
     [f.sshRefused, fails("unchanged", NODE_SSH, /broke/)],
     [gitClosed, fails("unchanged", NO_GIT, /refused|connect/)],
     [gitUnknown, fails("unchanged", NO_GIT, /resolve/)],
-    [gitGone, fails("unchanged", NO_GIT, /\S/)],
+    [gitGone, fails("unchanged", NO_GIT, /does not appear to be a git repository/)],
     [revisionGone, fails("unchanged", /fork has no gone$/, /remote ref gone/, { todo: /GIT_REVISION/ })],
   ]),
   ...pairs("deploy", [
@@ -86,8 +97,8 @@ export const CLUSTER: readonly Pair[] = [
     [f.wrongToken, fails("unchanged", /does not accept the API token/, /401/)],
     [gitUnknown, fails("unchanged", NO_GIT, /resolve/)],
     [f.page(502), fails("unchanged", /not the Proxmox API/, /502/)],
-    [f.revoked({ nth: 3 }), fails("unchanged", /\S/, /401/)],
-    [f.reboot({ nth: 3 }), fails("unchanged", /\S/, /\S/)],
+    [f.revoked({ nth: 3 }), fails("unchanged", NOT_PLANNED, /401/)],
+    [f.reboot({ nth: 3 }), fails("unchanged", NOT_PLANNED, /EOF/)],
     [f.sshRefused, fails("unchanged", /SSH/, /broke/)],
   ]),
 ];

@@ -17,13 +17,13 @@ const FIRST = [
   [f.certificate("foreign"), fails("unchanged", UNUSABLE, /authority/, { todo: /PM_TLS_CA/ })],
   [f.reboot(), fails("unchanged", UNUSABLE, /It closed the connection/)],
   [f.page(502), fails("unchanged", NOT_THE_API, /502/, { todo: /proxy/ })],
-  [f.page(200), fails("unchanged", NOT_THE_API, /\S/, { todo: /proxy/ })],
+  [f.page(200), fails("unchanged", NOT_THE_API, /<html>/, { todo: /proxy/ })],
   [
     f.answers(596, "tls_process_server_certificate: certificate verify failed"),
     fails("unchanged", REFUSED, /certificate verify failed/, { todo: /PM_NODE/ }),
   ],
   [f.answers(503, "too busy"), fails("unchanged", REFUSED, /too busy/)],
-  [f.truncated(), fails("unchanged", UNUSABLE, /\S/)],
+  [f.truncated(), fails("unchanged", UNUSABLE, /closed the connection/)],
   [f.slowApi, fails("unchanged", UNUSABLE, /It does not answer/, { todo: /PM_API_TIMEOUT/ })],
 ] as const;
 
@@ -55,7 +55,7 @@ export const NODE: readonly Pair[] = [
     ],
     [
       f.taskFails("qmdestroy 9000", "unable to remove disk: timeout"),
-      fails("unchanged", /\S/, /unable to remove disk/),
+      fails("unchanged", /^The node's task qmdestroy 9000 failed$/, /unable to remove disk/),
     ],
     [
       f.vanishes("qmdestroy 9000"),
@@ -82,7 +82,7 @@ export const NODE: readonly Pair[] = [
       f.commandFails("rm *", "rm: cannot remove: Read-only file system"),
       fails("resumable", /could not be removed/, /Read-only file system/, { left: /was removed/ }),
     ],
-    [f.breaksDuring("rm *"), fails("resumable", /could not be removed/, /\S/)],
+    [f.breaksDuring("rm *"), fails("resumable", /could not be removed/, /connection broke/)],
     [
       f.taskFails("qmdestroy 150", "storage 'vmdata' is not online"),
       fails("resumable", /could not be removed/, /not online/),
@@ -102,6 +102,6 @@ export const NODE: readonly Pair[] = [
     ...FIRST.filter(([fault]) => [f.closedPort, f.nameGone, f.wrongToken].includes(fault)),
     [f.certificate("expired"), fails("unchanged", UNUSABLE, /expired/)],
     [f.page(502), fails("unchanged", NOT_THE_API, /502/)],
-    [f.truncated(), fails("unchanged", UNUSABLE, /\S/)],
+    [f.truncated(), fails("unchanged", UNUSABLE, /closed the connection/)],
   ]),
 ];

@@ -1,9 +1,11 @@
 import * as f from "../faults.ts";
-import { fails, type Pair, pairs } from "../pair.ts";
+import { type Fault, fails, type Pair, pairs } from "../pair.ts";
 
 /** OpenTofu and its provider on the node. */
 
 const PLAN = /^k3s-single cannot be planned$/;
+const UNUSABLE = /^The Proxmox API at https:\/\/\S+ cannot be used$/;
+const diskFull: Fault = { name: "the local disk is full", shell: "ulimit -f 4;" };
 const APPLY = /^k3s-single was not applied completely$/;
 
 export const TOFU: readonly Pair[] = [
@@ -13,10 +15,10 @@ export const TOFU: readonly Pair[] = [
     [f.wrongToken, fails("unchanged", PLAN, /401/, { todo: /PM_API_TOKEN_SECRET/ })],
     [f.certificate("expired"), fails("unchanged", PLAN, /expired/)],
     [f.certificate("foreign"), fails("unchanged", PLAN, /x509/, { todo: /PM_TLS_CA/ })],
-    [f.reboot(), fails("unchanged", PLAN, /\S/)],
-    [f.page(502), fails("unchanged", PLAN, /\S/)],
-    [f.page(200), fails("unchanged", PLAN, /\S/)],
-    [f.truncated(), fails("unchanged", PLAN, /\S/)],
+    [f.reboot(), fails("unchanged", PLAN, /EOF|connection reset/)],
+    [f.page(502), fails("unchanged", PLAN, /502/, { todo: /proxy/ })],
+    [f.page(200), fails("unchanged", PLAN, /invalid character '<'/, { todo: /proxy/ })],
+    [f.truncated(), fails("unchanged", PLAN, /unexpected EOF/)],
     [f.answers(596, "Connection timed out"), fails("unchanged", PLAN, /596/)],
     [f.forbidden("GET /nodes/pve/qemu*", "/vms", "VM.Audit"), fails("unchanged", PLAN, /403|VM\.Audit/)],
   ]),
@@ -30,7 +32,19 @@ export const TOFU: readonly Pair[] = [
       fails("resumable", APPLY, /No space left/),
     ],
     [f.revoked({ match: "POST *clone" }), fails("resumable", APPLY, /401/)],
-    [f.reset("before", { match: "POST *clone" }), fails("resumable", APPLY, /\S/)],
+    [
+      f.locked("P* /nodes/pve/qemu/*/config"),
+      fails("resumable", APPLY, /can't lock file/, { left: /--allow-replace k3s-s1 makes it anew/ }),
+    ],
+    [
+      f.taskFails("qmstart*", "start failed: QEMU exited with code 1"),
+      fails("resumable", APPLY, /QEMU exited/),
+    ],
+    [f.reboot({ match: "P* /nodes/pve/qemu/*", nth: 2 }), fails("resumable", APPLY, /EOF|reset|refused/)],
+    [f.certificate("expired", 4), fails("resumable", UNUSABLE, /expired/)],
+    [diskFull, fails("resumable", /^"Initialise k3s-single" failed$/, /file too large/, { todo: /df -h/ })],
+    [f.reset("before", { match: "POST *clone" }), fails("resumable", APPLY, /All attempts fail/)],
+    [f.reset("after", { match: "POST *clone" }), fails("resumable", APPLY, /All attempts fail/)],
   ]),
   ...pairs("tf-destroy", [
     [f.closedPort, fails("unchanged", PLAN, /connection refused/)],
@@ -39,6 +53,10 @@ export const TOFU: readonly Pair[] = [
     [
       f.taskFails("qmdestroy*", "unable to remove disk: timeout"),
       fails("resumable", APPLY, /unable to remove disk/),
+    ],
+    [
+      f.taskFails("qmshutdown*", "VM quit/powerdown failed - got timeout"),
+      fails("resumable", APPLY, /powerdown failed/),
     ],
     [f.revoked({ match: "DELETE *" }), fails("resumable", APPLY, /401/)],
   ]),

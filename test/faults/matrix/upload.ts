@@ -6,6 +6,7 @@ import { fails, type Pair, pairs, survives } from "../pair.ts";
 const SSH = /^SSH to root@127\.0\.0\.1:\d+ failed$/;
 const UNUSABLE = /^The Proxmox API at https:\/\/\S+ cannot be used$/;
 const REFUSED = /^Proxmox refused /;
+const GONE = /^The node knows no more of its task qm\w+ \d+$/;
 const LIES = /lies? on the node/;
 
 export const UPLOAD: readonly Pair[] = [
@@ -23,7 +24,7 @@ export const UPLOAD: readonly Pair[] = [
     [f.sshSlow, survives()],
     [
       f.commandFails("pvesm status*", "unable to open file - Input/output error"),
-      fails("unchanged", /\S/, /Input\/output error/),
+      fails("unchanged", /^"Check the node .*" failed$/, /Input\/output error/),
     ],
     [
       f.offline("vmdata"),
@@ -43,7 +44,7 @@ export const UPLOAD: readonly Pair[] = [
       fails("resumable", SSH, /broke/, { left: LIES }),
     ],
     [f.sshDrops(2_000_000, { count: 1 }), survives(/going on at|made anew/)],
-    [f.breaksDuring("sha256sum *"), fails("resumable", /\S/, /\S/, { left: LIES })],
+    [f.breaksDuring("sha256sum *"), fails("resumable", SSH, /broke/, { left: LIES })],
     [
       f.commandSays("sha256sum *", `${"0".repeat(64)}  image\n`, "the image is damaged on its way"),
       fails("resumable", /damaged/, /sha256/),
@@ -56,15 +57,15 @@ export const UPLOAD: readonly Pair[] = [
       f.commandFails("qm set *import-from*", "copy failed: No space left on device"),
       fails("resumable", /disk was not imported/, /No space left/, { left: /Rolled back: VM \d+ removed/ }),
     ],
-    [f.breaksDuring("qm set *import-from*"), fails("resumable", /\S/, /\S/)],
+    [f.breaksDuring("qm set *import-from*"), fails("resumable", SSH, /broke/)],
     [
       f.commandFails("qm template *", "unable to create base image: timeout"),
       fails("resumable", /turned into a template/, /base image/, { left: /Rolled back: VM \d+ removed/ }),
     ],
-    [f.breaksDuring("qm template *"), fails("resumable", /\S/, /\S/)],
+    [f.breaksDuring("qm template *"), fails("resumable", SSH, /broke/)],
     [
       f.commandFails("qm list*", "ipcc_send_rec[1] failed: Connection refused"),
-      fails("unchanged", /\S/, /ipcc_send_rec/),
+      fails("unchanged", /^"Check the node .*" failed$/, /ipcc_send_rec/),
     ],
   ]),
   ...pairs("upload-image --via api", [
@@ -82,24 +83,29 @@ export const UPLOAD: readonly Pair[] = [
         name: "the upload is cut off",
         rules: [{ where: "api", match: "POST *upload", effect: { cut: 1024 ** 2 } }],
       },
-      fails("unchanged", UNUSABLE, /\S/),
+      fails("unchanged", UNUSABLE, /closed the connection/),
     ],
-    [f.taskFails("imgcopy*", "No space left on device"), fails("resumable", /\S/, /No space left/)],
+    [
+      f.taskFails("imgcopy*", "No space left on device"),
+      fails("resumable", /^The node's task imgcopy failed$/, /No space left/),
+    ],
     [
       f.revoked({ match: "POST /nodes/pve/qemu" }),
       fails("resumable", /does not accept the API token/, /401/, { left: LIES }),
     ],
-    [f.vanishes("qmcreate*"), fails("resumable", /\S/, /\S/)],
-    [f.vanishes("qmcreate*", "after"), fails("resumable", /\S/, /\S/)],
+    [f.vanishes("qmcreate*"), fails("resumable", GONE, /killed/)],
+    [f.vanishes("qmcreate*", "after"), fails("resumable", GONE, /killed/)],
     [
       f.forbidden("POST /nodes/pve/qemu", "/storage/vmdata", "Datastore.AllocateSpace"),
       fails("resumable", REFUSED, /AllocateSpace/, { left: LIES }),
     ],
     [
       f.taskFails("qmconfig*", "copy failed: No space left on device"),
-      fails("resumable", /\S/, /No space left/, { left: /Rolled back: VM \d+ removed/ }),
+      fails("resumable", /^The node's task qmconfig \d+ failed$/, /No space left/, {
+        left: /Rolled back: VM \d+ removed/,
+      }),
     ],
-    [f.vanishes("qmconfig*"), fails("resumable", /\S/, /\S/)],
+    [f.vanishes("qmconfig*"), fails("resumable", GONE, /killed/)],
     [f.reset("after", { match: "POST *template" }), fails("resumable", UNUSABLE, /closed/)],
     [
       f.answers(596, "Connection timed out", { match: "POST *template" }),
