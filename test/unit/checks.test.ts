@@ -179,12 +179,7 @@ describe("choosing checks", () => {
         (error: unknown) => {
           assert(error instanceof UsageError);
           assert.equal(error.what, 'There is no check called "kust"');
-          assert.deepEqual(error.todo.slice(1), [
-            "  fmt",
-            "  kustomize/argo, kustomize/home",
-            "  kustom",
-            "  lint",
-          ]);
+          assert.deepEqual(error.todo.slice(1), ["fmt", "kustomize/argo, kustomize/home", "kustom", "lint"]);
           return true;
         },
       );
