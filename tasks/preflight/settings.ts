@@ -28,7 +28,7 @@ export function settingsCheck(
     needs: [],
     async run() {
       const { environmentDirectory } = await import("../../lib/tofu/index.ts");
-      const { deployRequires } = await import("../deploy-requires.ts");
+      const { ENVIRONMENT_REQUIRES, keyDemand } = await import("../tf-init.ts");
       const found = [
         ...broken,
         ...(await wrongUsage(loadSettings([], SETTING_NAMES, sources))),
@@ -43,7 +43,7 @@ export function settingsCheck(
       ];
       return [
         ...found.map(asFinding),
-        ...deployRequires(sources)
+        ...[...ENVIRONMENT_REQUIRES, ...keyDemand(sources)]
           .filter((name) => !isGiven(sources, name))
           .map(missing),
       ];
