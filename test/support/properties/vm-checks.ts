@@ -23,6 +23,9 @@ export interface Outcome {
   readonly environmentName: string;
 }
 
+/** What an interface consists of: its model with an address of its own, and where it is plugged in. */
+const NIC_PARTS: ReadonlySet<string> = new Set(["virtio", "model", "macaddr", "bridge"]);
+
 type Check = (outcome: Outcome, vm: VmOnNode) => readonly (string | false)[];
 
 /** A check of every outcome; each needs exactly one VM of its name. */
@@ -72,6 +75,9 @@ export const CHECKS = {
       differs("the address", address.ip, input.ip),
       differs("the gateway", address.gw, input.gateway),
       differs("the name server", config.nameserver, input.nameserver),
+      // What nobody has asked for: a password would open a way in.
+      differs("a password", config.cipassword, undefined),
+      differs("the parts of the address", Object.keys(address).sort().join(), "gw,ip"),
       !Object.values(config).some((text) => /cloudinit/.test(text) && isCdrom(text)) &&
         "nothing gives it to the guest: there is no cloud-init drive",
     ];
@@ -105,6 +111,12 @@ export const CHECKS = {
       !("virtio" in nic || nic.model === "virtio") &&
         `the interface is no virtio one: ${JSON.stringify(nic)}`,
       differs("the bridge", nic.bridge, input.bridge),
+      ...Object.entries(nic).map(
+        ([key, value]) =>
+          !NIC_PARTS.has(key) &&
+          !(key === "firewall" && value === "0") &&
+          `the interface has ${key}=${value}, which nobody has asked for`,
+      ),
     ];
   }),
 

@@ -60,6 +60,11 @@ export const VM_MUTATIONS: readonly VmMutation[] = [
     swap("[trimspace(var.ssh_pubkey)]", '[join(" ", slice(split(" ", trimspace(var.ssh_pubkey)), 0, 2))]'),
   ),
   inModule(3, "another address", swap("address = var.ip", 'address = join("/", [var.gateway, "24"])')),
+  inModule(
+    3,
+    "a password",
+    swap("username = var.ci_user", 'username = var.ci_user\n      password = "let-me-in"'),
+  ),
   inModule(3, "no gateway", swap(/^ +gateway = var\.gateway\n/m, "")),
   inModule(3, "no name server", without("dns")),
 
@@ -91,6 +96,16 @@ export const VM_MUTATIONS: readonly VmMutation[] = [
   inModule(6, "another model", swap('model  = "virtio"', 'model = "e1000"')),
   inModule(6, "one bridge for all", swap("bridge = var.bridge", 'bridge = "vmbr0"')),
   inModule(6, "no interface", without("network_device")),
+  inModule(
+    6,
+    "an unplugged interface",
+    swap("bridge = var.bridge", "bridge = var.bridge\n    disconnected = true"),
+  ),
+  inModule(
+    6,
+    "another network on the bridge",
+    swap("bridge = var.bridge", "bridge = var.bridge\n    vlan_id = 7"),
+  ),
 
   inModule(7, "user data is never used", swap(/user_data_file_id = .*/, "user_data_file_id = null")),
   inModule(

@@ -77,12 +77,14 @@ export class PropertyNode {
   }
 }
 
-/** What a sandbox comes with, and more storages that its token may use as it may use the first one. */
+/** What a sandbox comes with, and more storages and bridges that its token may use as it may use the first ones. */
 function makeWorld(dir: string): void {
   const plan = sandboxPlan(tokenSecret(dir));
   const [first] = plan.storages.filter(({ id }) => id === "vmdata");
   if (first === undefined) throw new Error("a sandbox has a storage vmdata");
   const grants = plan.access.acl.filter(({ path }) => path === `/storage/${first.id}`);
+  const bridges = plan.access.acl.filter(({ path }) => path.startsWith("/sdn/zones/localnetwork/"));
+  if (bridges.length === 0) throw new Error("a sandbox's token may use a bridge");
   openWorld(dir, {
     ...plan,
     storages: [...plan.storages, ...MORE_STORAGES.map((id) => ({ ...first, id, path: `/var/lib/${id}` }))],
@@ -90,6 +92,7 @@ function makeWorld(dir: string): void {
       ...plan.access,
       acl: [
         ...plan.access.acl,
+        ...bridges.map((grant) => ({ ...grant, path: "/sdn/zones/localnetwork" })),
         ...MORE_STORAGES.flatMap((id) => grants.map((grant) => ({ ...grant, path: `/storage/${id}` }))),
       ],
     },
