@@ -173,6 +173,8 @@ export async function run(
     const why = (cause?.message ?? stderr).replace(/\. Received [\s\S]*/, "");
     throw new Error(redact(`${file} cannot be started: ${why}`));
   }
+  // A letter of several bytes may come in two pieces.
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8");
   if (options.onLine) {
     const { onLine } = options;
     const [clean, cleanError] = [lineRedactor(), lineRedactor()];
@@ -194,7 +196,6 @@ export async function run(
 
 function splitLines(stream: Readable, onLine: (line: string) => void): void {
   let rest = "";
-  stream.setEncoding("utf8");
   stream.on("data", (chunk: string) => {
     const lines = (rest + chunk).split(/\r?\n|\r/);
     rest = lines.pop() ?? "";

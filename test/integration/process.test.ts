@@ -34,6 +34,13 @@ test("input is written to the child, lines are handed on as they come", async ()
   assert.deepEqual(lines.sort(), ["stderr: oops", "stdout: one", "stdout: two"]);
 });
 
+test("letters of several bytes arrive whole, wherever a long output is cut", async () => {
+  const text = `a${"✖é😀".repeat(60_000)}`;
+  const { stdout, stderr } = await run("sh", ["-c", "cat; printf %s ✖ >&2"], { input: text });
+  assert.ok(stdout === text, "the output differs");
+  assert.equal(stderr, "✖");
+});
+
 test("an exit code nobody allowed is an error in the tool's own words, without secrets", async () => {
   registerSecret("s3cret-s3cret");
   await assert.rejects(run("sh", ["-c", "echo token s3cret-s3cret is bad >&2; exit 4"]), (error: unknown) => {
