@@ -47,9 +47,19 @@ async function main(args: readonly string[]): Promise<number> {
   return code;
 }
 
+/**
+ * Trials that take long, with commands of their own: `npm run test:faults`, `npm run test:kill`, and
+ * `npm run test:trials` for all of them.
+ */
+const TRIALS: ReadonlySet<string> = new Set([
+  "fault-matrix.test.ts",
+  "kill.test.ts",
+  "least-privilege.test.ts",
+]);
+
 function testsIn(folder: string): string[] {
   return readdirSync(join(ROOT, "test", folder))
-    .filter((name) => name.endsWith(".test.ts"))
+    .filter((name) => name.endsWith(".test.ts") && !TRIALS.has(name))
     .map((name) => `test/${folder}/${name}`);
 }
 
