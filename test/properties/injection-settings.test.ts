@@ -85,10 +85,10 @@ const TAKES_ANYTHING: readonly SinkName[] = [
   "state encryption",
   "packer variable",
 ];
-/** No argument, variable or file has a NUL in it, half a surrogate pair is no text, and no request has so long a path. */
+/** No argument, variable or file has a NUL in it, half a surrogate pair is no text, no request has so long a path, a dot is no name. */
 const anything = (): string[] =>
   hostileValues("value", 1000, 1_300)
-    .filter((text) => !/[\0\p{Cs}]/u.test(text) && text.length < 1000)
+    .filter((text) => !/[\0\p{Cs}]|^\.\.?$/u.test(text) && text.length < 1000)
     .slice(0, VALUES_EACH);
 
 const tried = new Map<SettingName, Tried>();
@@ -138,6 +138,10 @@ describe("passed on as it is", () => {
       t.diagnostic(`${sent.length} different values of ${settings.length} settings arrived`);
     });
   }
+});
+
+test("a dot or two, which lead to another path of the API, are refused", async () => {
+  for (const name of [".", ".."]) await assert.rejects(server.asPath([name]), /is no path of the API/);
 });
 
 test("a NUL is refused by whatever cannot hold one", async () => {

@@ -134,7 +134,7 @@ export class ProxmoxApi {
     let answer: FormAnswer;
     try {
       const way = { agent: await this.#connections(), authorization: this.#authorization };
-      answer = await postForm(`${url.href}${path}`, way, fields, file, options);
+      answer = await postForm(addressOf(url, path), way, fields, file, options);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof TaskError) throw error;
@@ -247,7 +247,7 @@ export class ProxmoxApi {
       },
       ...(signal ? { signal } : {}),
     };
-    const target = `${url.href}${path}${inBody || form === "" ? "" : `?${form}`}`;
+    const target = `${addressOf(url, path)}${inBody || form === "" ? "" : `?${form}`}`;
     const sentAt = Date.now();
     return await new Promise((resolve, reject) => {
       const outgoing = request(target, options, (answer) => {
@@ -307,6 +307,16 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
     signal?.throwIfAborted();
     throw error;
   });
+}
+
+/**
+ * The address of a path of the API.
+ * @throws {Error} where a segment is a dot or two, which lead to another path however they are encoded
+ */
+function addressOf(url: URL, path: string): string {
+  const address = `${url.href}${path}`;
+  if (new URL(address).pathname === `${url.pathname}${path}`) return address;
+  throw new Error(`${path} is no path of the API`);
 }
 
 /** The API answers in JSON, or with an empty body. */
