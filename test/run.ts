@@ -53,6 +53,8 @@ async function main(args: readonly string[]): Promise<number> {
  */
 const TRIALS: ReadonlySet<string> = new Set([
   "fault-matrix.test.ts",
+  "injection-arguments.test.ts",
+  "injection-settings.test.ts",
   "kill.test.ts",
   "least-privilege.test.ts",
 ]);
