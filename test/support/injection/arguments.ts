@@ -5,6 +5,8 @@ export interface Argument {
   readonly name: string;
   /** A value that is meant, or nearly: where a meant one would begin to work. */
   readonly example: string;
+  /** It takes long to say no: with a few values here, and with all where they are looked at. */
+  readonly slow?: true;
   /** The command's words, with the value in its place. None of them changes anything. */
   words(value: string): readonly string[];
 }
@@ -36,8 +38,8 @@ export const ARGUMENTS: readonly Argument[] = [
   flag("deploy", "--allow-replace", "k3s", DRY),
   flag("tf-apply", "--allow-replace", "k3s", DRY),
   flag("tf-apply", "--replace", "k3s", DRY),
-  flag("preflight", "--only", "no/such"),
-  flag("preflight", "--skip", "no/such"),
+  { ...flag("preflight", "--only", "no/such"), slow: true },
+  { ...flag("preflight", "--skip", "no/such"), slow: true },
   flag("pve-init", "--user", "homelab@pve", DRY),
   flag("pve-init", "--token", "tasks", DRY),
   flag("pve-init", "--role-prefix", "Homelab", DRY),
