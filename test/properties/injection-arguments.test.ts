@@ -130,7 +130,9 @@ describe("a value of", () => {
 });
 
 test("a name of a check that there is none of is refused, whatever it is", () => {
-  const checks: readonly Check[] = [{ name: "tofu/k3s-single", run: async () => [] }];
+  const checks: readonly Check[] = [
+    { name: "tofu/k3s-single", title: "tofu", needs: [], run: async () => [] },
+  ];
   for (const value of valuesFor("no/such", 30)) {
     for (const selection of [
       { only: [value], skip: [] },
