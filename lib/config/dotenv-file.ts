@@ -26,7 +26,10 @@ export async function withSettings(text: string, values: Values): Promise<string
 }
 
 function withSetting(text: string, name: string, value: string, parse: Parse): string {
-  const expected = { ...parse(text), [name]: value };
+  const before = parse(text);
+  // However it is written there: it says so already.
+  if (before[name] === value) return text;
+  const expected = { ...before, [name]: value };
   for (const written of writings(value)) {
     for (const changed of [replaced(text, name, written), appended(text, name, written)]) {
       // dotenv itself is asked: a quote that somebody left open further up would swallow a line that looks well.
