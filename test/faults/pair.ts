@@ -48,6 +48,8 @@ export interface Pair {
   readonly task: TaskName;
   readonly fault: Fault;
   readonly expected: Expected;
+  /** It takes longer than others of its kind: `npm test` leaves it out, `npm run test:faults` does not. */
+  readonly slow: boolean;
 }
 
 /** @param then what has become of node, state and files */
@@ -71,6 +73,9 @@ export function survivesInPart(said: RegExp): Surviving {
 }
 
 /** Pairs of one task. */
-export function pairs(task: TaskName, cells: readonly (readonly [Fault, Expected])[]): Pair[] {
-  return cells.map(([fault, expected]) => ({ task, fault, expected }));
+export function pairs(
+  task: TaskName,
+  cells: readonly (readonly [fault: Fault, expected: Expected, slow?: "slow"])[],
+): Pair[] {
+  return cells.map(([fault, expected, slow]) => ({ task, fault, expected, slow: slow !== undefined }));
 }

@@ -9,7 +9,7 @@ export const ACCESS: readonly Pair[] = pairs("pve-init", [
   [f.sshRefused, fails("unchanged", SSH, /broke/)],
   [f.sshLockedOut, fails("unchanged", SSH, /lets none of your keys in/, { todo: /ssh-copy-id/ })],
   [f.sshWrongKey, fails("unchanged", SSH, /host key/)],
-  [f.sshSlow, survives()],
+  [f.sshSlow, survives(), "slow"],
   [f.certificate("expired"), fails("unchanged", /cannot be used/, /expired/)],
   [
     f.commandFails("pveum user token add*", "cfs-lock 'file-user_cfg' error: got lock request timeout"),

@@ -59,7 +59,7 @@ export const CLUSTER: readonly Pair[] = [
       survives(),
     ],
     [unwritable, fails("unchanged", /^The kubeconfig \/sys\/kube\/config cannot be written$/, /E/)],
-    [f.sshSlow, survives()],
+    [f.sshSlow, survives(), "slow"],
     [f.breaksDuring("qm guest exec*"), fails("unchanged", NODE_SSH, /broke/)],
   ]),
   ...pairs("status", [

@@ -30,20 +30,24 @@ export const TOFU: readonly Pair[] = [
     [
       f.taskFails("qmclone*", "clone failed: No space left on device"),
       fails("resumable", APPLY, /No space left/),
+      "slow",
     ],
-    [f.revoked({ match: "POST *clone" }), fails("resumable", APPLY, /401/)],
+    [f.revoked({ match: "POST *clone" }), fails("resumable", APPLY, /401/), "slow"],
     [
       f.locked("P* /nodes/pve/qemu/*/config"),
       fails("resumable", APPLY, /can't lock file/, { left: /--allow-replace k3s-s1 makes it anew/ }),
+      "slow",
     ],
     [
       f.taskFails("qmstart*", "start failed: QEMU exited with code 1"),
       fails("resumable", APPLY, /QEMU exited/),
+      "slow",
     ],
     [f.reboot({ match: "P* /nodes/pve/qemu/*", nth: 2 }), fails("resumable", APPLY, /EOF|reset|refused/)],
     [f.certificate("expired", 4), fails("resumable", UNUSABLE, /expired/)],
     [diskFull, fails("resumable", /^"Initialise k3s-single" failed$/, /file too large/, { todo: /df -h/ })],
-    [f.reset("before", { match: "POST *clone" }), fails("resumable", APPLY, /All attempts fail/)],
+    [f.reset("before", { match: "POST *clone" }), fails("resumable", APPLY, /All attempts fail/), "slow"],
+    // The last one leaves a VM for what is destroyed below.
     [f.reset("after", { match: "POST *clone" }), fails("resumable", APPLY, /All attempts fail/)],
   ]),
   ...pairs("tf-destroy", [
@@ -53,11 +57,13 @@ export const TOFU: readonly Pair[] = [
     [
       f.taskFails("qmdestroy*", "unable to remove disk: timeout"),
       fails("resumable", APPLY, /unable to remove disk/),
+      "slow",
     ],
     [
       f.taskFails("qmshutdown*", "VM quit/powerdown failed - got timeout"),
       fails("resumable", APPLY, /powerdown failed/),
+      "slow",
     ],
-    [f.revoked({ match: "DELETE *" }), fails("resumable", APPLY, /401/)],
+    [f.revoked({ match: "DELETE *" }), fails("resumable", APPLY, /401/), "slow"],
   ]),
 ];

@@ -21,7 +21,7 @@ export const UPLOAD: readonly Pair[] = [
     [f.sshRefused, fails("unchanged", SSH, /connection broke/, { todo: /Check the network/ })],
     [f.sshLockedOut, fails("unchanged", SSH, /lets none of your keys in/, { todo: /ssh-copy-id/ })],
     [f.sshWrongKey, fails("unchanged", SSH, /host key/, { todo: /somebody may be answering/ })],
-    [f.sshSlow, survives()],
+    [f.sshSlow, survives(), "slow"],
     [
       f.commandFails("pvesm status*", "unable to open file - Input/output error"),
       fails("unchanged", /^"Check the node .*" failed$/, /Input\/output error/),
