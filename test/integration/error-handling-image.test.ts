@@ -83,7 +83,7 @@ describe("ISO Download Failures", SKIP, () => {
 
   test("ISO Download Failures · Suggest manual download and local file path", async () => {
     assert.deepEqual(commandsIn(told.todo), [`curl -LO ${url}`]);
-    assert.match(told.todo, /^ {2}ALMA_ISO_URL=\/path\/to\/\S+\.iso$/m);
+    assert.match(told.todo, /^ALMA_ISO_URL=\/path\/to\/\S+\.iso$/m);
     assert.match(told.todo, /^ALMA_ISO_CHECKSUM=sha256:/m);
     // With such a file the server is not asked again, and the build goes on to Packer.
     const file = join(copy.home, ISO);
