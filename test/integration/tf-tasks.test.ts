@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -8,6 +8,8 @@ import { ROOT } from "../../lib/task/index.ts";
 
 const home = mkdtempSync(join(tmpdir(), "tf-tasks-"));
 after(() => rmSync(home, { recursive: true, force: true }));
+const key = join(home, "id_ed25519.pub");
+writeFileSync(key, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHomelab someone@somewhere\n");
 
 /** Runs a task against a node that nobody answers at. */
 async function task(name: string, ...flags: string[]): Promise<{ exitCode: number | null; stderr: string }> {
@@ -18,6 +20,7 @@ async function task(name: string, ...flags: string[]): Promise<{ exitCode: numbe
       PM_API_URL: "https://127.0.0.1:1/api2/json",
       PM_API_TOKEN_ID: "homelab@pve!tasks",
       PM_API_TOKEN_SECRET: "12345678-1234-1234-1234-123456789012",
+      SSH_PUBLIC_KEY_FILE: key,
     }),
     allow: [0, 1, 2],
   });

@@ -529,7 +529,7 @@ describe("setup", () => {
     assert.equal(events.length, 1);
     assert.deepEqual([events[0]?.event, events[0]?.ok, events[0]?.exitCode], ["result", false, 2]);
     assert.match(JSON.stringify(events[0]), /no group of tools called \\"nothing\\"/);
-    assert.match(stderr, /Use one of deploy, sandbox, image, image-proxmox, test/);
+    assert.match(stderr, /Use one of deploy, sandbox, gitops, lint, image, image-proxmox, properties, test/);
   });
 
   // Packer's plugin for Proxmox has no source but its release: it is got where it is asked for.
