@@ -4,6 +4,7 @@ import type { RunOptions } from "../process.ts";
 import { configAnswer } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
 import { ApiFailure } from "./api/failures.ts";
+import { nodePath, vmPath } from "./api/paths.ts";
 import { removeVm } from "./changes.ts";
 import { listVms } from "./inventory.ts";
 import {
@@ -86,13 +87,13 @@ export class ApiVms implements VmMaker {
     params: Readonly<Record<string, string>>,
     { signal, onLine }: RunOptions,
   ): Promise<void> {
-    await this.#api.runTask("POST", `/nodes/${encodeURIComponent(this.#node)}/qemu${path}`, params, {
+    await this.#api.runTask("POST", `${nodePath(this.#node)}/qemu${path}`, params, {
       ...(signal ? { signal } : {}),
       ...(onLine ? { onLine: (line) => onLine(line, "stdout") } : {}),
     });
   }
 
   #path(vmid: Vmid): string {
-    return `/nodes/${encodeURIComponent(this.#node)}/qemu/${vmid}`;
+    return vmPath({ node: this.#node, vmid });
   }
 }

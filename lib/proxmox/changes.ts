@@ -1,12 +1,9 @@
 import { contentAnswer } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
+import { contentPath, vmPath } from "./api/paths.ts";
 import { type VmSummary, vmStatus } from "./inventory.ts";
 
 type VmPlace = Pick<VmSummary, "node" | "vmid">;
-
-function pathOf({ node, vmid }: VmPlace): string {
-  return `/nodes/${encodeURIComponent(node)}/qemu/${vmid}`;
-}
 
 /** Set a template's notes (Markdown), and take away the tag of the run that has built it. */
 export async function finishTemplate(
@@ -16,7 +13,7 @@ export async function finishTemplate(
   signal?: AbortSignal,
 ): Promise<void> {
   const tags = vm.tags.filter((tag) => runOfTag(tag) === undefined).join(";");
-  await api.change("PUT", `${pathOf(vm)}/config`, { description: notes, tags }, signal);
+  await api.change("PUT", `${vmPath(vm)}/config`, { description: notes, tags }, signal);
 }
 
 /** The run that a tag names, as a build's VM has one: its eight digits. */
@@ -28,9 +25,9 @@ export function runOfTag(tag: string): string | undefined {
 export async function removeVm(api: ProxmoxApi, vm: VmPlace, signal?: AbortSignal): Promise<void> {
   const options = signal === undefined ? {} : { signal };
   if ((await vmStatus(api, vm, signal)) === "running") {
-    await api.runTask("POST", `${pathOf(vm)}/status/stop`, {}, options);
+    await api.runTask("POST", `${vmPath(vm)}/status/stop`, {}, options);
   }
-  await api.runTask("DELETE", pathOf(vm), { purge: true, "destroy-unreferenced-disks": true }, options);
+  await api.runTask("DELETE", vmPath(vm), { purge: true, "destroy-unreferenced-disks": true }, options);
 }
 
 /**
@@ -44,7 +41,6 @@ export async function isoVolume(
   fileName: string,
   signal?: AbortSignal,
 ): Promise<string | undefined> {
-  const path = `/nodes/${encodeURIComponent(node)}/storage/${encodeURIComponent(storage)}/content`;
-  const volumes = await api.get(path, contentAnswer, { content: "iso" }, signal);
+  const volumes = await api.get(contentPath(node, storage), contentAnswer, { content: "iso" }, signal);
   return volumes.find(({ volid }) => volid.endsWith(`iso/${fileName}`))?.volid;
 }

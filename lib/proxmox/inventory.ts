@@ -8,6 +8,7 @@ import {
   vmsAnswer,
 } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
+import { nodePath, vmPath } from "./api/paths.ts";
 
 /** A VM or template of the cluster. */
 export interface VmSummary {
@@ -42,7 +43,7 @@ export async function listVms(api: ProxmoxApi, signal?: AbortSignal): Promise<Vm
   const online = nodes.filter(({ status }) => status === "online");
   const lists = await Promise.all(
     online.map(async ({ node }) => {
-      const vms = await api.get(`/nodes/${encodeURIComponent(node)}/qemu`, vmsAnswer, {}, signal);
+      const vms = await api.get(`${nodePath(node)}/qemu`, vmsAnswer, {}, signal);
       return vms.map(({ vmid, name, template, status, tags }) => ({
         vmid,
         name: name ?? `VM ${vmid}`,
@@ -58,7 +59,7 @@ export async function listVms(api: ProxmoxApi, signal?: AbortSignal): Promise<Vm
 
 /** A VM's configuration and what follows from it. */
 export async function vmDetails(api: ProxmoxApi, vm: VmSummary, signal?: AbortSignal): Promise<VmDetails> {
-  const path = `/nodes/${encodeURIComponent(vm.node)}/qemu/${vm.vmid}/config`;
+  const path = `${vmPath(vm)}/config`;
   const config = await api.get(path, configAnswer, {}, signal);
   const of = (form: RegExp): [string, string][] => Object.entries(config).filter(([key]) => form.test(key));
   return {
@@ -102,7 +103,7 @@ export async function findTemplate(
 
 /** Whether the node clones something now, as far as the token may see; its own clones it does. */
 export async function isCloning(api: ProxmoxApi, node: string, signal?: AbortSignal): Promise<boolean> {
-  const path = `/nodes/${encodeURIComponent(node)}/tasks`;
+  const path = `${nodePath(node)}/tasks`;
   const tasks = await api.get(path, tasksAnswer, { source: "active", typefilter: "qmclone" }, signal);
   return tasks.length > 0;
 }
@@ -113,7 +114,7 @@ export async function vmStatus(
   vm: Pick<VmSummary, "node" | "vmid">,
   signal?: AbortSignal,
 ): Promise<string> {
-  const path = `/nodes/${encodeURIComponent(vm.node)}/qemu/${vm.vmid}/status/current`;
+  const path = `${vmPath(vm)}/status/current`;
   return (await api.get(path, statusAnswer, {}, signal)).status;
 }
 
@@ -127,7 +128,7 @@ export async function shutDown(
   signal?: AbortSignal,
 ): Promise<(() => Promise<void>) | undefined> {
   if ((await vmStatus(api, vm, signal)) !== "running") return undefined;
-  const path = `/nodes/${encodeURIComponent(vm.node)}/qemu/${vm.vmid}/status`;
+  const path = `${vmPath(vm)}/status`;
   await api.runTask(
     "POST",
     `${path}/shutdown`,

@@ -1,8 +1,10 @@
 import * as v from "valibot";
 import { isImageName } from "../image-name.ts";
 import { goesOn, parseMark, type RunMark } from "../run-mark.ts";
+import { number } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
 import { ApiFailure } from "./api/failures.ts";
+import { contentPath, nodePath, vmPath, volumePath } from "./api/paths.ts";
 import { removeVm, runOfTag } from "./changes.ts";
 import { inventory, type VmDetails } from "./inventory.ts";
 import { quoteWords } from "./quote.ts";
@@ -23,7 +25,6 @@ export interface Leftover {
   remove(signal: AbortSignal): Promise<void>;
 }
 
-const number = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.number());
 const storagesAnswer = v.array(v.object({ storage: v.string(), content: v.string() }));
 const volumesAnswer = v.array(v.object({ volid: v.string(), size: v.optional(number) }));
 
@@ -57,24 +58,21 @@ function vmLeftovers(api: ProxmoxApi, vm: VmDetails): Leftover[] {
       name: `${volume} (${slot} of ${shown})`,
       busy: undefined,
       remove: async (signal) => {
-        const path = `/nodes/${encodeURIComponent(vm.node)}/qemu/${vmid}/config`;
-        await api.change("PUT", path, { delete: slot }, signal);
+        await api.change("PUT", `${vmPath(vm)}/config`, { delete: slot }, signal);
       },
     }));
 }
 
 /** Images that were sent by the API: their names are ours, an image's name and a part of its checksum. */
 async function importedImages(api: ProxmoxApi, node: string, signal: AbortSignal): Promise<Leftover[]> {
-  const path = `/nodes/${encodeURIComponent(node)}/storage`;
-  const storages = await api.get(path, storagesAnswer, { enabled: true }, signal);
+  const storages = await api.get(`${nodePath(node)}/storage`, storagesAnswer, { enabled: true }, signal);
   const lists = await Promise.all(
     storages
       .filter(({ content }) => content.split(",").includes("import"))
       .map(async ({ storage }) => {
-        const content = `${path}/${encodeURIComponent(storage)}/content`;
         // A storage that the token may not list holds nothing that it has put there.
         const volumes = await api
-          .get(content, volumesAnswer, { content: "import" }, signal)
+          .get(contentPath(node, storage), volumesAnswer, { content: "import" }, signal)
           .catch((error: unknown) => {
             if (error instanceof ApiFailure && error.status === 403) return [];
             throw error;
@@ -88,9 +86,7 @@ async function importedImages(api: ProxmoxApi, node: string, signal: AbortSignal
     bytes: size,
     busy: undefined,
     remove: async (aborted) => {
-      const [storage = ""] = volid.split(":");
-      const volume = `${path}/${encodeURIComponent(storage)}/content/${encodeURIComponent(volid)}`;
-      await api.runTask("DELETE", volume, {}, { signal: aborted });
+      await api.runTask("DELETE", volumePath(node, volid), {}, { signal: aborted });
     },
   }));
 }

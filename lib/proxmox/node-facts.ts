@@ -1,10 +1,10 @@
 import * as v from "valibot";
-import { contentAnswer, nodesAnswer } from "./api/answers.ts";
+import { contentAnswer, nodesAnswer, number } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
+import { contentPath, nodePath } from "./api/paths.ts";
 
 /** What the API says of a node, as far as a token may see it. */
 
-const number = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.number());
 const storagesAnswer = v.array(
   v.object({
     storage: v.string(),
@@ -51,12 +51,12 @@ export interface NodeStorage {
 /** Reads about one node. With a client that remembers, each thing is asked once. */
 export class NodeFacts {
   readonly #api: ProxmoxApi;
-  readonly #path: string;
+  readonly #node: string;
   readonly #signal: AbortSignal;
 
   constructor(api: ProxmoxApi, node: string, signal: AbortSignal) {
     this.#api = api;
-    this.#path = `/nodes/${encodeURIComponent(node)}`;
+    this.#node = node;
     this.#signal = signal;
   }
 
@@ -66,7 +66,7 @@ export class NodeFacts {
 
   /** Those that the token may audit or use. @see GET /nodes/{node}/storage */
   async storages(): Promise<NodeStorage[]> {
-    const rows = await this.#api.get(`${this.#path}/storage`, storagesAnswer, {}, this.#signal);
+    const rows = await this.#api.get(`${nodePath(this.#node)}/storage`, storagesAnswer, {}, this.#signal);
     return rows.map(({ storage, type, content, active, enabled, avail, total }) => ({
       name: storage,
       type,
@@ -81,7 +81,7 @@ export class NodeFacts {
   /** Those that the token may use or audit. */
   async bridges(): Promise<string[]> {
     const rows = await this.#api.get(
-      `${this.#path}/network`,
+      `${nodePath(this.#node)}/network`,
       bridgesAnswer,
       { type: "any_bridge" },
       this.#signal,
@@ -91,7 +91,7 @@ export class NodeFacts {
 
   /** File names of the ISOs on a storage. */
   async isos(storage: string): Promise<string[]> {
-    const path = `${this.#path}/storage/${encodeURIComponent(storage)}/content`;
+    const path = contentPath(this.#node, storage);
     const volumes = await this.#api.get(path, contentAnswer, { content: "iso" }, this.#signal);
     return volumes.flatMap(({ volid }) => /:iso\/(.+)$/.exec(volid)?.[1] ?? []);
   }
@@ -115,18 +115,28 @@ export class NodeFacts {
 
   /** Milliseconds since the epoch, in whole seconds. @throws {ApiFailure} 403 without Sys.Audit on the node */
   async time(): Promise<number> {
-    return (await this.#api.get(`${this.#path}/time`, timeAnswer, {}, this.#signal)).time * 1000;
+    return (await this.#api.get(`${nodePath(this.#node)}/time`, timeAnswer, {}, this.#signal)).time * 1000;
   }
 
   /** Addresses of its name servers. @throws {ApiFailure} 403 without Sys.Audit on the node */
   async nameServers(): Promise<string[]> {
-    const { dns1, dns2, dns3 } = await this.#api.get(`${this.#path}/dns`, dnsAnswer, {}, this.#signal);
+    const { dns1, dns2, dns3 } = await this.#api.get(
+      `${nodePath(this.#node)}/dns`,
+      dnsAnswer,
+      {},
+      this.#signal,
+    );
     return [dns1, dns2, dns3].filter((server) => server !== undefined);
   }
 
   /** What its processors can do, in Linux's words. @throws {ApiFailure} 403 without Sys.Audit on the node */
   async cpuFlags(): Promise<string[]> {
-    const { cpuinfo } = await this.#api.get(`${this.#path}/status`, hardwareAnswer, {}, this.#signal);
+    const { cpuinfo } = await this.#api.get(
+      `${nodePath(this.#node)}/status`,
+      hardwareAnswer,
+      {},
+      this.#signal,
+    );
     return cpuinfo.flags.split(/\s+/).filter((flag) => flag !== "");
   }
 }

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { nodesAnswer } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
+import { nodePath } from "./api/paths.ts";
 
 /** Where VMs can be put: what the token may see of it. */
 export interface Places {
@@ -18,7 +19,7 @@ const bridgesAnswer = v.array(v.object({ iface: v.string() }));
 export async function places(api: ProxmoxApi, node: string, signal?: AbortSignal): Promise<Places> {
   const nodes = (await api.get("/nodes", nodesAnswer, {}, signal)).map((each) => each.node);
   if (!nodes.includes(node)) return { nodes, storages: undefined, bridges: undefined };
-  const path = `/nodes/${encodeURIComponent(node)}`;
+  const path = nodePath(node);
   const [storages, bridges] = await Promise.all([
     api.get(`${path}/storage`, storagesAnswer, { content: "images", enabled: true }, signal),
     api.get(`${path}/network`, bridgesAnswer, { type: "any_bridge" }, signal),

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 
 /** The API sends numbers as numbers or strings, and flags as 0, 1 or strings, as it happens. */
-const number = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.number());
+export const number = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.number());
 const flag = v.pipe(
   v.optional(v.union([v.number(), v.string(), v.boolean()]), 0),
   v.transform((value) => Number(value) === 1),

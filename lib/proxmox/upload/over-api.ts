@@ -1,8 +1,10 @@
 import * as v from "valibot";
 import { messageOf, TaskError } from "../../errors.ts";
 import { formatBytes } from "../../progress.ts";
+import { number } from "../api/answers.ts";
 import type { ProxmoxApi } from "../api/client.ts";
 import { ApiFailure } from "../api/failures.ts";
+import { contentPath, nodePath, volumePath } from "../api/paths.ts";
 import { ApiVms } from "../api-vms.ts";
 import type { Qcow2 } from "../qcow2.ts";
 import { quoteWords } from "../quote.ts";
@@ -13,7 +15,6 @@ import type { NodeLock } from "./node-lock.ts";
 import type { SendOptions, Sent } from "./transfer.ts";
 import type { Deed, UploadWay } from "./way.ts";
 
-const number = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.number());
 const storagesAnswer = v.array(
   v.object({
     storage: v.string(),
@@ -81,7 +82,12 @@ export class ApiWay implements UploadWay {
   }
 
   async demandNode(signal: AbortSignal): Promise<void> {
-    this.#storages = await this.#api.get(this.#path("/storage"), storagesAnswer, { enabled: true }, signal);
+    this.#storages = await this.#api.get(
+      `${nodePath(this.#node)}/storage`,
+      storagesAnswer,
+      { enabled: true },
+      signal,
+    );
     const importing = this.#storages.filter(
       ({ active, content }) => active === 1 && content.split(",").includes("import"),
     );
@@ -136,8 +142,7 @@ export class ApiWay implements UploadWay {
   async remains(name: string, signal: AbortSignal): Promise<boolean> {
     await this.demandNode(signal);
     const storage = this.#import?.storage ?? "";
-    const path = this.#path(`/storage/${encodeURIComponent(storage)}/content`);
-    const volumes = await this.#api.get(path, volumesAnswer, { content: "import" }, signal);
+    const volumes = await this.#images(storage, signal);
     return volumes.some(({ volid }) => volid.startsWith(`${storage}:import/${name}-`));
   }
 
@@ -150,7 +155,7 @@ export class ApiWay implements UploadWay {
     if (await this.#isThere(place, content, options.signal)) return { bytes: 0, resumedAt: content.size };
     const { storage, filename } = partsOf(place);
     const fields = { content: "import", "checksum-algorithm": "sha256", checksum: content.sha256 };
-    const path = this.#path(`/storage/${encodeURIComponent(storage)}/upload`);
+    const path = `${nodePath(this.#node)}/storage/${encodeURIComponent(storage)}/upload`;
     await this.#api.uploadFile(path, fields, { file, filename, size: content.size }, options);
     return { bytes: content.size, resumedAt: 0 };
   }
@@ -166,10 +171,8 @@ export class ApiWay implements UploadWay {
   }
 
   async remove(place: string, signal: AbortSignal): Promise<string | undefined> {
-    const { storage } = partsOf(place);
-    const path = this.#path(`/storage/${encodeURIComponent(storage)}/content/${encodeURIComponent(place)}`);
     try {
-      await this.#api.runTask("DELETE", path, {}, { signal });
+      await this.#api.runTask("DELETE", volumePath(this.#node, place), {}, { signal });
       return undefined;
     } catch (error) {
       if (!(error instanceof ApiFailure)) throw error;
@@ -183,14 +186,14 @@ export class ApiWay implements UploadWay {
   }
 
   async #isThere(place: string, { size }: Content, signal: AbortSignal): Promise<boolean> {
-    const { storage } = partsOf(place);
-    const path = this.#path(`/storage/${encodeURIComponent(storage)}/content`);
-    const volumes = await this.#api.get(path, volumesAnswer, { content: "import" }, signal);
+    const volumes = await this.#images(partsOf(place).storage, signal);
     return volumes.some((volume) => volume.volid === place && volume.size === size);
   }
 
-  #path(rest: string): string {
-    return `/nodes/${encodeURIComponent(this.#node)}${rest}`;
+  /** The images to import on a storage. */
+  async #images(storage: string, signal: AbortSignal): Promise<v.InferOutput<typeof volumesAnswer>> {
+    const path = contentPath(this.#node, storage);
+    return await this.#api.get(path, volumesAnswer, { content: "import" }, signal);
   }
 }
 
