@@ -2,8 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import type { Agent } from "node:https";
 import { request } from "node:https";
-import { setTimeout as sleep } from "node:timers/promises";
-import { transferLine } from "../../progress.ts";
+import { Pace } from "../pace.ts";
 
 /** A file on its way into a form. */
 export interface FormFile {
@@ -30,7 +29,6 @@ export interface FormAnswer {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
-const PROGRESS_MS = 200;
 /** The node copies the file to its storage before it answers. */
 const TIMEOUT_MS = 600_000;
 
@@ -101,21 +99,12 @@ export async function postForm(
     .catch(() => {});
   const send = async (): Promise<void> => {
     await write(head);
-    const started = performance.now();
-    let said = started;
-    let bytes = 0;
+    const pace = new Pace({ total: size, limit, signal, ...(output ? { output } : {}) });
     for await (const chunk of createReadStream(file, { highWaterMark: CHUNK_BYTES, end: size - 1 })) {
       // Refused before all of it was sent: the answer says why.
       if (answered || outgoing.destroyed) break;
       await write(chunk as Buffer);
-      bytes += (chunk as Buffer).length;
-      const now = performance.now();
-      if (now - said >= PROGRESS_MS) {
-        said = now;
-        output?.(transferLine({ bytes, total: size, seconds: (now - started) / 1000 }));
-      }
-      const due = limit === undefined ? 0 : started + (bytes / limit) * 1000;
-      if (due > now) await sleep(due - now, undefined, { signal });
+      await pace.passed((chunk as Buffer).length);
     }
     outgoing.end(tail);
   };

@@ -2,14 +2,14 @@ import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TaskError } from "../../errors.ts";
 import { CommandError, childEnv, start } from "../../process.ts";
-import { formatBytes, transferLine } from "../../progress.ts";
+import { formatBytes } from "../../progress.ts";
+import { Pace } from "../pace.ts";
 import { quoteWords } from "../quote.ts";
 import type { NodeShell } from "../ssh.ts";
 import { SSH_FAILED } from "../ssh-failure.ts";
 import { bytesAfter, type Content, type Extent, extentsAfter, type Following } from "./content.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
-const PROGRESS_MS = 200;
 /** Extents that one SSH command writes: it has to stay shorter than the node's shell allows. */
 const EXTENTS_A_COMMAND = 200;
 /** How often a connection that breaks without having got any further is tried again, and when. */
@@ -49,7 +49,9 @@ export async function send(
   const handle = await open(file, "r");
   try {
     const resumedAt = await arrivedBytes(shell, remote, content, signal);
-    const pace = new Pace(content, resumedAt, options);
+    const { extents } = content;
+    const upTo = (place: number): number => bytesAfter(extents) - bytesAfter(extents, place);
+    const pace = new Pace({ ...options, total: bytesAfter(extents) }, upTo(resumedAt));
     let failures = 0;
     for (let at = resumedAt; ; ) {
       try {
@@ -67,7 +69,7 @@ export async function send(
           throw error.failure;
         });
         failures = at > before ? 0 : failures + 1;
-        pace.restart(at);
+        pace.restart(upTo(at));
         note?.(`The connection broke and was made anew; going on at ${formatBytes(at)}`);
       }
     }
@@ -167,7 +169,7 @@ async function sendExtents(
       // It has ended before its time: its own words say why.
       if (child.stdin.destroyed) break;
       written = new Promise<void>((resolve) => child.stdin.write(data, () => resolve()));
-      await pace.passed(data.length, signal);
+      await pace.passed(data.length);
     }
   } finally {
     child.stdin.end();
@@ -208,55 +210,5 @@ async function* chunksOf(handle: FileHandle, extents: readonly Extent[]): AsyncG
       [buffer, other] = [other, buffer];
       at += bytesRead;
     }
-  }
-}
-
-/** Counts what has gone out, tells people, and holds it back where there is a limit. */
-class Pace {
-  /** All bytes that went out. */
-  bytes = 0;
-  readonly #content: Content;
-  readonly #options: SendOptions;
-  readonly #started = performance.now();
-  /** Bytes of the whole that lay on the node when this connection began, and those that it has sent. */
-  #before: number;
-  #fresh = 0;
-  #said = 0;
-
-  constructor(content: Content, from: number, options: SendOptions) {
-    this.#content = content;
-    this.#options = options;
-    this.#before = this.#upTo(from);
-  }
-
-  restart(from: number): void {
-    this.#before = this.#upTo(from);
-    this.#fresh = 0;
-  }
-
-  async passed(bytes: number, signal: AbortSignal): Promise<void> {
-    this.bytes += bytes;
-    this.#fresh += bytes;
-    const { limit, output } = this.#options;
-    const now = performance.now();
-    if (now - this.#said >= PROGRESS_MS) {
-      this.#said = now;
-      output(this.#line((now - this.#started) / 1000));
-    }
-    if (limit === undefined) return;
-    const due = this.#started + (this.bytes / limit) * 1000;
-    if (due > now) await sleep(due - now, undefined, { signal });
-  }
-
-  /** Rate and time left follow from what this process has sent. */
-  #line(seconds: number): string {
-    const bytes = this.#before + this.#fresh;
-    const total = bytesAfter(this.#content.extents);
-    return transferLine({ bytes, total, seconds, since: bytes - this.bytes });
-  }
-
-  #upTo(place: number): number {
-    const { extents } = this.#content;
-    return bytesAfter(extents) - bytesAfter(extents, place);
   }
 }
