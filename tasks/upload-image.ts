@@ -63,6 +63,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
   let existing: ImageMetadata | undefined;
   let made: ImageMetadata | undefined;
 
+  const isThere = (): string | false => existing !== undefined && "the template is there already";
   /** A step of those that make the template: there is nothing to do where it is there, and people can do it by hand. */
   const step = (
     title: string,
@@ -71,7 +72,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
     run: (control: StepControl) => Promise<void>,
   ): Step => ({
     title,
-    skip: () => existing !== undefined && "the template is there already",
+    skip: isThere,
     preview: () => way.preview(deed, plan),
     async run(control) {
       try {
@@ -114,7 +115,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
     },
     {
       title: "Make sure that nobody else uploads it",
-      skip: () => existing !== undefined && "the template is there already",
+      skip: isThere,
       preview: () => way.preview("lock", plan),
       async run({ signal, undo }) {
         lock = await way.lock(name, signal);
@@ -123,7 +124,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
     },
     {
       title: "Remove what interrupted uploads of it have left",
-      skip: () => existing !== undefined && "the template is there already",
+      skip: isThere,
       async run({ signal, confirm, note }) {
         const query = { name, sha256: content.sha256, alone: way.locks };
         for (const { vmid } of await interruptedUploads(vms, query, signal)) {

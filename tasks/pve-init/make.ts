@@ -1,4 +1,3 @@
-import { saveToDotenv } from "../../lib/config/index.ts";
 import { UsageError } from "../../lib/errors.ts";
 import {
   type AccessChange,
@@ -17,13 +16,13 @@ import {
   rightsToGive,
   SETTLED,
   takeRole,
-  tokenNameOf,
   withoutTokens,
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
 import { demandDotenvCounts, type InitRequest, shownChanges, targetOf } from "./request.ts";
-import { type ApiAddress, apiUrl, trustStep } from "./trust.ts";
+import { knownToken, saveToken } from "./save-token.ts";
+import { type ApiAddress, trustStep } from "./trust.ts";
 import { tryToken } from "./try-token.ts";
 
 /** What came of it. */
@@ -103,11 +102,7 @@ export function makeSteps(request: InitRequest): {
       title: "Save the token",
       skip: () => declined() || (!plan.fresh && "it is there already"),
       async run({ note }) {
-        if (token === undefined) return;
-        const url = settings.PM_API_URL === undefined ? { PM_API_URL: apiUrl(request).href } : {};
-        const values = { ...url, PM_API_TOKEN_ID: token.id, PM_API_TOKEN_SECRET: token.secret };
-        await saveToDotenv(dotenv, values);
-        note(`Saved to ${dotenv}, readable by you alone: ${Object.keys(values).join(", ")}`);
+        if (token !== undefined) await saveToken(request, token, note);
       },
     },
   ];
@@ -137,11 +132,7 @@ export function makeSteps(request: InitRequest): {
 
 function planFor(request: InitRequest, state: AccessState, note: (line: string) => void): Plan {
   const { names, settings } = request;
-  const known =
-    settings.PM_API_TOKEN_SECRET === undefined
-      ? undefined
-      : tokenNameOf(names.user, settings.PM_API_TOKEN_ID);
-  const { current, elsewhere, lost, replaced } = reportTokens(state, names, known);
+  const { current, elsewhere, lost, replaced } = reportTokens(state, names, knownToken(request));
   if (current === undefined && elsewhere !== undefined) {
     throw secretElsewhere(fullTokenId(names.user, elsewhere.name), names.token);
   }

@@ -1,4 +1,3 @@
-import { saveToDotenv } from "../../lib/config/index.ts";
 import { UsageError } from "../../lib/errors.ts";
 import {
   type AccessChange,
@@ -17,12 +16,12 @@ import {
   reportTokens,
   rightsToGive,
   SETTLED,
-  tokenNameOf,
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step } from "../../lib/task/index.ts";
 import { demandDotenvCounts, type InitRequest, shownChanges, targetOf } from "./request.ts";
-import { type ApiAddress, apiUrl, trustStep } from "./trust.ts";
+import { knownToken, saveToken } from "./save-token.ts";
+import { type ApiAddress, trustStep } from "./trust.ts";
 import { tryToken } from "./try-token.ts";
 
 /** What came of it. */
@@ -100,11 +99,7 @@ export function rotateSteps(request: InitRequest): {
       title: "Save the new token",
       skip: goneOn,
       async run({ note }) {
-        if (token === undefined) return;
-        const url = settings.PM_API_URL === undefined ? { PM_API_URL: apiUrl(request).href } : {};
-        const values = { ...url, PM_API_TOKEN_ID: token.id, PM_API_TOKEN_SECRET: token.secret };
-        await saveToDotenv(dotenv, values);
-        note(`Saved to ${dotenv}, readable by you alone: ${Object.keys(values).join(", ")}`);
+        if (token !== undefined) await saveToken(request, token, note);
       },
     },
   ];
@@ -130,9 +125,7 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
   const { shell, names, settings } = request;
   const { user } = names;
   const state = await accessState(shell, user, signal);
-  const known =
-    settings.PM_API_TOKEN_SECRET === undefined ? undefined : tokenNameOf(user, settings.PM_API_TOKEN_ID);
-  const { current, elsewhere, lost, replaced } = reportTokens(state, names, known);
+  const { current, elsewhere, lost, replaced } = reportTokens(state, names, knownToken(request));
   const wanted = grants(state.release, settings, names.rolePrefix);
   if (current !== undefined && replaced.length > 0) {
     const rights = rightsToGive(state, names, wanted, [current.name]);
