@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { TaskError } from "../../lib/errors.ts";
 import { alone } from "../../lib/task/index.ts";
+import { refused } from "../support/refused.ts";
 
 /** Two tasks that change one environment do not interleave. */
 
@@ -13,18 +13,9 @@ const root = mkdtempSync(join(tmpdir(), "homelab-environment-lock-"));
 after(() => rmSync(root, { recursive: true, force: true }));
 const running = { root, sandbox: undefined, flags: { dryRun: false } };
 
-async function refusal(action: Promise<void>): Promise<TaskError> {
-  const error = await action.then(
-    () => assert.fail("it was not refused"),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof TaskError, String(error));
-  return error;
-}
-
 test("the second says who is at it and since when, and changes nothing; another environment is free", async () => {
   await alone(running, "k3s-single", async () => {
-    const { what, why, left } = await refusal(
+    const { what, why, left } = await refused(
       alone(running, "k3s-single", async () => assert.fail("it ran all the same")),
     );
     assert.equal(what, "Somebody else is changing the environment k3s-single");
@@ -62,7 +53,7 @@ test("what a failed task held is free, and so is what a killed one has left", as
   });
   try {
     await new Promise((resolve) => child.stdout.once("data", resolve));
-    const { why } = await refusal(alone(running, "k3s-single", async () => {}));
+    const { why } = await refused(alone(running, "k3s-single", async () => {}));
     assert.match(why ?? "", new RegExp(`^Process ${child.pid} on this machine`));
   } finally {
     child.kill("SIGKILL");

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import * as v from "valibot";
-import { InterruptedError, TaskError } from "../../lib/errors.ts";
+import { InterruptedError, type TaskError } from "../../lib/errors.ts";
 import {
   type ApiAccess,
   ApiFailure,
@@ -24,6 +24,7 @@ import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { issueCertificate, makeAuthority, type Pair } from "../../lib/sandbox/x509.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { PveApi } from "../support/pve.ts";
+import { refused as refusalOf } from "../support/refused.ts";
 
 /** Our client of the API, against the embedded node; and against servers that behave as no node should. */
 
@@ -53,11 +54,7 @@ function client(access: Partial<ApiAccess> = {}): ProxmoxApi {
 
 /** A failure that a person meets: with all its words, and without any secret. */
 async function refused(action: Promise<unknown>): Promise<TaskError> {
-  const error = await action.then(
-    () => assert.fail("it was not refused"),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof TaskError, `expected a refusal, got ${String(error)}`);
+  const error = await refusalOf(action);
   const all = [error.what, error.why, ...error.todo, ...error.left, error.message, error.stack].join("\n");
   for (const secret of [sandbox.endpoints.tokenSecret, SECRET])
     assert.ok(!all.includes(secret), "a secret is told");

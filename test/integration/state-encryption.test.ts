@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import fc from "fast-check";
-import { TaskError, UsageError } from "../../lib/errors.ts";
+import { UsageError } from "../../lib/errors.ts";
 import { run } from "../../lib/process.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
@@ -13,6 +13,7 @@ import { encryptionConfig, stateProtection } from "../../lib/tofu/encryption.ts"
 import { type ApplyDeps, type ApplyResult, applySteps } from "../../tasks/tf-apply.ts";
 import type { EnvironmentRequest } from "../../tasks/tf-init.ts";
 import { PveApi } from "../support/pve.ts";
+import { refused } from "../support/refused.ts";
 import { tofuTools } from "../support/tofu.ts";
 
 /** OpenTofu's own encryption of the state, with the real OpenTofu and provider on the embedded node. */
@@ -85,15 +86,6 @@ async function apply(passphrase?: string): Promise<ApplyResult & { readonly note
   return { ...(results[0] ?? assert.fail("the outputs were not told")), notes };
 }
 
-async function refusal(action: Promise<unknown>): Promise<TaskError> {
-  const error = await action.then(
-    () => assert.fail("it was not refused"),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof TaskError, String(error));
-  return error;
-}
-
 /** Every file below the repository, with its text. */
 function texts(path = root): string[] {
   return readdirSync(path, { withFileTypes: true }).flatMap((entry) => {
@@ -122,11 +114,11 @@ test("a readable state is encrypted by the next apply, though nothing else chang
 
 test("without the passphrase it is refused before anything is asked or changed, and so is another one", async () => {
   const before = readFileSync(state);
-  const missing = await refusal(apply());
+  const missing = await refused(apply());
   assert.ok(missing instanceof UsageError);
   assert.equal(missing.what, "TF_STATE_PASSPHRASE is missing");
   assert.match(missing.why ?? "", /encrypted, and without its passphrase nobody can read it/);
-  const wrong = await refusal(apply("another horse battery"));
+  const wrong = await refused(apply("another horse battery"));
   assert.equal(wrong.what, "TF_STATE_PASSPHRASE is not the passphrase of this state");
   assert.deepEqual(wrong.left, ["Nothing was changed"]);
   assert.deepEqual(readFileSync(state), before);

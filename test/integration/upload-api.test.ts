@@ -21,6 +21,7 @@ import { ROOT, sandboxSettings } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { type UploadRequest, uploadSteps } from "../../tasks/upload-image.ts";
 import { PveApi } from "../support/pve.ts";
+import { refused } from "../support/refused.ts";
 
 /** An image becomes a template by the API alone: nobody logs in to the node. */
 
@@ -95,15 +96,6 @@ async function upload(
     },
   });
   return { metadata, notes };
-}
-
-async function refused(action: Promise<unknown>): Promise<TaskError> {
-  const error = await action.then(
-    () => assert.fail("it was not refused"),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof TaskError, String(error));
-  return error;
 }
 
 /** What lies on the storage for images to import. */

@@ -43,6 +43,7 @@ import { ROOT } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { type UploadRequest, uploadSteps } from "../../tasks/upload-image.ts";
 import { PveApi } from "../support/pve.ts";
+import { refused } from "../support/refused.ts";
 
 /** A qcow2 image on its way to a template, over real SSH to the embedded node. */
 
@@ -173,15 +174,6 @@ async function upload(
     },
   });
   return { metadata, notes, skipped };
-}
-
-async function refused(action: Promise<unknown>): Promise<TaskError> {
-  const error = await action.then(
-    () => assert.fail("it was not refused"),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof TaskError, `expected a refusal, got ${String(error)}`);
-  return error;
 }
 
 /** Everything on the node that an upload could touch. */
