@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { isIPv6, SocketAddress } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import ssh2 from "ssh2";
@@ -121,11 +122,15 @@ export function asSshTarget(part: "host" | "user" | "port"): Sink {
       const [user, host] = words.find((word) => word.includes("@"))?.split("@") ?? [];
       const before = { user, host, port: words[words.indexOf("-p") + 1] }[part];
       const found = own[at]?.get(name);
-      // The client writes hosts in small letters.
-      const same = before === value && found === (part === "host" ? value.toLowerCase() : value);
+      const same = before === value && found === (part === "host" ? asClientWrites(value) : value);
       return same ? value : `${found}, and as a jump host ${before}`;
     });
   };
+}
+
+/** The client writes names in small letters, and IPv6 addresses in the shortest form. */
+function asClientWrites(host: string): string {
+  return isIPv6(host) ? new SocketAddress({ address: host, family: "ipv6" }).address : host.toLowerCase();
 }
 
 /** As the path of the client's configuration: whether it is that file which is read, for the node and the jump host. */
