@@ -17,7 +17,8 @@ import type { Sandbox } from "../lib/sandbox/index.ts";
 import { alone, defineCommand, main, type Step } from "../lib/task/index.ts";
 import { type EnvironmentOutputs, parseOutputs } from "../lib/tofu/index.ts";
 import type { Vm } from "../lib/vm/index.ts";
-import { type ArgoRequest, argoRequest, argoSteps, repositorySteps } from "./argo.ts";
+import { repositoryRequest, repositorySteps } from "./argo/repository.ts";
+import { type ArgoRequest, argoSteps } from "./argo.ts";
 import { parseVia, VIA_FLAG, type Via } from "./image-upload/way.ts";
 import { bootstrapDeps, bootstrapSteps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession, known, kubeconfigSteps, tunnelHint, vmFrom } from "./kubeconfig.ts";
@@ -102,7 +103,7 @@ export class Deploy {
       applyDeps(settings),
     );
     const repository: ArgoRequest = {
-      ...argoRequest(settings, root, sandbox?.dir),
+      ...repositoryRequest(settings, root, sandbox?.dir),
       done: (applications) => {
         this.#applications = applications;
       },

@@ -5,7 +5,8 @@ import { type ClusterSession, kustomizeBuild, renderBootstrap } from "../lib/k8s
 import { CommandError } from "../lib/process.ts";
 import { shellFrom } from "../lib/proxmox/index.ts";
 import { defineCommand, main, type Step } from "../lib/task/index.ts";
-import { ARGO, argoRequest, treeOf } from "./argo.ts";
+import { repositoryRequest, treeOf } from "./argo/repository.ts";
+import { ARGO } from "./argo.ts";
 import { BOOTSTRAP, type BootstrapDeps, bootstrapDeps } from "./k8s-bootstrap.ts";
 import { CLUSTER_USES, clusterSession } from "./kubeconfig.ts";
 
@@ -59,7 +60,7 @@ const command = defineCommand({
     const shell = shellFrom(settings);
     const cluster = clusterSession(settings, shell, settings.ENV);
     // On the sandbox the manifests live in its own repository, which names itself.
-    const local = treeOf(argoRequest(settings, root, sandbox?.dir));
+    const local = treeOf(repositoryRequest(settings, root, sandbox?.dir));
     const tree = existsSync(local) ? local : root;
     const differences: string[] = [];
     try {

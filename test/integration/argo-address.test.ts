@@ -9,7 +9,7 @@ import { readRepository, writeRepository } from "../../lib/k8s/repository.ts";
 import type { Reporter } from "../../lib/task/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
-import { type ArgoRequest, repositorySteps } from "../../tasks/argo.ts";
+import { type RepositoryRequest, repositorySteps } from "../../tasks/argo/repository.ts";
 
 /** The part of `argo` that looks at the repository, before it touches a cluster. */
 
@@ -31,7 +31,7 @@ beforeEach(async () => {
   await writeRepository(tree, { repoURL: "https://github.com/CHANGEME/homelab.git", targetRevision: "HEAD" });
 });
 
-async function look(request: Partial<ArgoRequest>, yes = true): Promise<void> {
+async function look(request: Partial<RepositoryRequest>, yes = true): Promise<void> {
   const kustomize = (): never => assert.fail("a person's own repository is not rendered");
   const steps = repositorySteps({ root: tree, targetRevision: "HEAD", ...request }, { kustomize });
   const reporter: Reporter = {
