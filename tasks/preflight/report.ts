@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import type { CheckResult, Finding } from "../../lib/check/index.ts";
+import { wrapped } from "../../lib/columns.ts";
 
 /** How a report is written. */
 export interface ReportStyle {
@@ -89,16 +90,7 @@ function together(told: readonly Told[]): Told[] {
 }
 
 /** A line broken between words where it is too long; one that is indented is a tool's drawing, and stays. */
-function indented(text: string, first: string, rest: string, columns: number): string[] {
+function indented(text: string, first: string, rest: string, width: number): string[] {
   if (/^\s/.test(text)) return [`${rest}${text}`];
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    const start = lines.length === 0 ? first : rest;
-    if (line !== "" && start.length + line.length + 1 + word.length > columns) {
-      lines.push(`${start}${line}`);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, `${lines.length === 0 ? first : rest}${line}`].map((each) => each.trimEnd());
+  return wrapped(text, width - rest.length).map((line, at) => `${at === 0 ? first : rest}${line}`.trimEnd());
 }
