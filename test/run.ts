@@ -13,6 +13,8 @@ import { reportCoverage } from "./support/coverage.ts";
 
 /** Clusters and emulated machines: more than two at once would need more memory than most have. */
 const HEAVY_AT_ONCE = 2;
+/** What only counts and compares: one more than there are processors, since a test that waits keeps one of them free. */
+const LIGHT_AT_ONCE = availableParallelism() + 1;
 const TIMEOUT_MS = 900_000;
 
 async function main(args: readonly string[]): Promise<number> {
@@ -30,9 +32,9 @@ async function main(args: readonly string[]): Promise<number> {
   const code = await node(
     [
       "--import",
-      "tsx",
+      "tsx/esm",
       "--test",
-      `--test-concurrency=${isLight ? availableParallelism() : HEAVY_AT_ONCE}`,
+      `--test-concurrency=${isLight ? LIGHT_AT_ONCE : HEAVY_AT_ONCE}`,
       `--test-timeout=${TIMEOUT_MS}`,
       "--test-reporter=spec",
       "--test-reporter-destination=stdout",
