@@ -10,8 +10,9 @@ const OUTSIDE = [
   },
   {
     who: "kubectl and kustomize",
-    form: /^(Look for an Argo CD|Render|Apply Argo CD|Check that Argo CD|Apply the project|Cluster and Applications)/,
+    form: /^(Look for an Argo CD|Render|Apply Argo CD|Check that (Argo CD|the kubeconfig's user)|Apply the project|Cluster and Applications)/,
   },
+  { who: "Argo CD's controllers", form: /^Wait until the Applications are as in Git/ },
 ] as const;
 
 interface StepLine {
