@@ -1,14 +1,14 @@
 import { Agent, type RequestOptions, request } from "node:https";
-import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import { TaskError } from "../../errors.ts";
 import { registerSecret } from "../../secrets.ts";
-import { privilegeAdvice } from "../privileges/index.ts";
-import { quoteWords } from "../quote.ts";
-import { taskLogAnswer, taskStatusAnswer, upidAnswer } from "./answers.ts";
-import { ApiFailure, notTheApi, refusal, taskGone, unreachable } from "./failures.ts";
+import { upidAnswer } from "./answers.ts";
+import { unreachable } from "./failures.ts";
+import { type Answer, parseAnswer } from "./parse-answer.ts";
+import { pause } from "./pause.ts";
 import { type TlsTrust, tlsOptions } from "./tls.ts";
-import { type FormAnswer, type FormFile, type FormOptions, postForm } from "./upload.ts";
+import { type FormFile, type FormOptions, postForm } from "./upload.ts";
+import { type WaitOptions, waitForWorker } from "./worker.ts";
 
 /** How the API is reached. */
 export interface ApiAccess {
@@ -30,11 +30,6 @@ type Method = "GET" | "POST" | "PUT" | "DELETE";
 const TIMEOUT_MS = 30_000;
 /** GET changes nothing, so a connection that broke may be tried again. */
 const GET_ATTEMPTS = 3;
-const POLL_MS = 500;
-/** The log comes fifty lines at a time unless more is asked for. */
-const LOG_LINES = 500;
-/** How a worker ends that did its work. */
-const ENDED_WELL = /^(OK|WARNINGS: \d+)$/;
 
 /** The HTTPS API of a Proxmox VE node. @see https://pve.proxmox.com/pve-docs/api-viewer/ */
 export class ProxmoxApi {
@@ -78,43 +73,8 @@ export class ProxmoxApi {
   }
 
   /** Wait for a worker; its log is handed on line by line. */
-  async waitFor(upid: string, { signal, onLine }: WaitOptions = {}): Promise<void> {
-    const node = upid.split(":")[1] ?? "";
-    const path = `/nodes/${encodeURIComponent(node)}/tasks/${encodeURIComponent(upid)}`;
-    const lines: string[] = [];
-    for (;;) {
-      const { status, exitstatus = "unknown" } = await this.#taskStatus(upid, path, signal);
-      for (let more = true; more; ) {
-        const page = { start: lines.length, limit: LOG_LINES };
-        const fresh = await this.get(`${path}/log`, taskLogAnswer, page, signal);
-        more = fresh.length === LOG_LINES;
-        for (const { t } of fresh) {
-          // What stands in for a log that is still empty; its first line comes in its place later.
-          if (lines.length === 0 && t === "no content") break;
-          lines.push(t);
-          onLine?.(t);
-        }
-      }
-      if (status === "stopped") {
-        if (ENDED_WELL.test(exitstatus)) return;
-        throw taskFailure(upid, exitstatus, lines);
-      }
-      await pause(POLL_MS, signal);
-    }
-  }
-
-  async #taskStatus(
-    upid: string,
-    path: string,
-    signal: AbortSignal | undefined,
-  ): Promise<v.InferOutput<typeof taskStatusAnswer>> {
-    try {
-      return await this.get(`${path}/status`, taskStatusAnswer, {}, signal);
-    } catch (error) {
-      if (!(error instanceof ApiFailure) || !/no such task/.test(error.message)) throw error;
-      const [, , , , , type = "", id = ""] = upid.split(":");
-      throw taskGone(type, id, error);
-    }
+  async waitFor(upid: string, options: WaitOptions = {}): Promise<void> {
+    await waitForWorker(this, upid, options);
   }
 
   /**
@@ -131,7 +91,7 @@ export class ProxmoxApi {
     const { url } = this.#access;
     const call = `POST ${path}`;
     const { signal } = options;
-    let answer: FormAnswer;
+    let answer: Answer;
     try {
       const way = { agent: await this.#connections(), authorization: this.#authorization };
       answer = await postForm(addressOf(url, path), way, fields, file, options);
@@ -140,10 +100,7 @@ export class ProxmoxApi {
       if (error instanceof TaskError) throw error;
       throw await unreachable(url, error, call);
     }
-    const { status, reason, body } = answer;
-    if (status >= 300)
-      throw isPage(body) ? notTheApi(call, `${status} ${reason}`) : refusal(call, status, reason, body);
-    await this.waitFor(parseAnswer(call, upidAnswer, body), { signal });
+    await this.waitFor(parseAnswer(call, answer, upidAnswer), { signal });
   }
 
   /** What the node's clock has shown in the quickest answer so far: a web server dates each of them. */
@@ -172,13 +129,7 @@ export class ProxmoxApi {
     for (let attempt = 1; ; attempt += 1) {
       signal?.throwIfAborted();
       try {
-        const { status, reason, body } = await this.#send(method, path, params, signal);
-        if (status >= 300) {
-          throw isPage(body)
-            ? notTheApi(`${method} ${path}`, `${status} ${reason}`)
-            : refusal(`${method} ${path}`, status, reason, body);
-        }
-        return parseAnswer(`${method} ${path}`, schema, body);
+        return parseAnswer(`${method} ${path}`, await this.#send(method, path, params, signal), schema);
       } catch (error) {
         signal?.throwIfAborted();
         if (error instanceof TaskError) throw error;
@@ -231,7 +182,7 @@ export class ProxmoxApi {
     path: string,
     params: Params,
     signal: AbortSignal | undefined,
-  ): Promise<{ status: number; reason: string; body: string }> {
+  ): Promise<Answer> {
     const { url } = this.#access;
     const agent = await this.#connections();
     const fields = Object.entries(params).map(([key, value]): [string, string] => [key, formValue(value)]);
@@ -281,34 +232,6 @@ export interface HeardClock {
   readonly receivedAt: number;
 }
 
-export interface WaitOptions {
-  readonly signal?: AbortSignal;
-  /** Told each line of the worker's log. */
-  readonly onLine?: (line: string) => void;
-}
-
-function taskFailure(upid: string, exitstatus: string, log: readonly string[]): TaskError {
-  const [, node = "", , , , type = "", id = ""] = upid.split(":");
-  // The log ends with the same words.
-  const before = log.filter((line) => line !== `TASK ERROR: ${exitstatus}`);
-  return new TaskError({
-    what: `The node's task ${[type, id].filter(Boolean).join(" ")} failed`,
-    why: [exitstatus, ...before.slice(-5)].join("\n"),
-    todo: [
-      ...privilegeAdvice(exitstatus),
-      "Its whole log, on the node:",
-      `$ ${quoteWords(["pvesh", "get", `/nodes/${node}/tasks/${upid}/log`])}`,
-    ],
-  });
-}
-
-async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  await sleep(ms, undefined, { ...(signal ? { signal } : {}) }).catch((error: unknown) => {
-    signal?.throwIfAborted();
-    throw error;
-  });
-}
-
 /**
  * The address of a path of the API.
  * @throws {Error} where a segment is a dot or two, which lead to another path however they are encoded
@@ -319,44 +242,6 @@ function addressOf(url: URL, path: string): string {
   throw new Error(`${path} is no path of the API`);
 }
 
-/** The API answers in JSON, or with an empty body. */
-function isPage(body: string): boolean {
-  return /^\s*<(!doctype|html)/i.test(body);
-}
-
 function formValue(value: string | number | boolean): string {
   return typeof value === "boolean" ? (value ? "1" : "0") : String(value);
-}
-
-function parseAnswer<Schema extends v.GenericSchema>(
-  call: string,
-  schema: Schema,
-  body: string,
-): v.InferOutput<Schema> {
-  let data: unknown;
-  try {
-    ({ data } = JSON.parse(body) as { data: unknown });
-  } catch {
-    throw notTheApi(call, body.trim().slice(0, 200) || "The answer is empty");
-  }
-  return expected(call, schema, data);
-}
-
-/**
- * What the API answered, in the form that it is expected to have.
- * @param call "GET /version"
- * @throws {TaskError} when it has another
- */
-export function expected<Schema extends v.GenericSchema>(
-  call: string,
-  schema: Schema,
-  data: unknown,
-): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, data);
-  if (result.success) return result.output;
-  throw new TaskError({
-    what: `${call}: the answer has another form than expected`,
-    why: result.issues.map((issue) => `${v.getDotPath(issue) ?? "data"}: ${issue.message}`).join("\n"),
-    todo: ["Proxmox VE 8 and 9 are supported; please report this answer"],
-  });
 }

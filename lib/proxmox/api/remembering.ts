@@ -1,5 +1,6 @@
 import * as v from "valibot";
-import { expected, type Params, ProxmoxApi } from "./client.ts";
+import { type Params, ProxmoxApi } from "./client.ts";
+import { expected } from "./parse-answer.ts";
 
 /** A client that reads each thing once, for those who look at a node from several sides at the same time. */
 export class RememberingApi extends ProxmoxApi {

@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import type { Agent } from "node:https";
 import { request } from "node:https";
 import { Pace } from "../pace.ts";
+import type { Answer } from "./parse-answer.ts";
 
 /** A file on its way into a form. */
 export interface FormFile {
@@ -22,12 +23,6 @@ export interface FormOptions {
   output?(line: string): void;
 }
 
-export interface FormAnswer {
-  readonly status: number;
-  readonly reason: string;
-  readonly body: string;
-}
-
 const CHUNK_BYTES = 1024 * 1024;
 /** The node copies the file to its storage before it answers. */
 const TIMEOUT_MS = 600_000;
@@ -39,7 +34,7 @@ export async function postForm(
   fields: Readonly<Record<string, string>>,
   { file, filename, size }: FormFile,
   { signal, limit, output }: FormOptions,
-): Promise<FormAnswer> {
+): Promise<Answer> {
   const boundary = `homelab-${randomBytes(16).toString("hex")}`;
   const head = Buffer.from(
     [
@@ -63,7 +58,7 @@ export async function postForm(
       "content-length": head.length + size + tail.length,
     },
   });
-  const answer = new Promise<FormAnswer>((resolve, reject) => {
+  const answer = new Promise<Answer>((resolve, reject) => {
     outgoing.on("response", (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
