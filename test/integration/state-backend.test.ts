@@ -13,7 +13,7 @@ import type { EnvironmentRequest } from "../../tasks/tf-init.ts";
 import { codeBlocks } from "../support/documents.ts";
 import { HttpBackend } from "../support/http-backend.ts";
 import { PveApi } from "../support/pve.ts";
-import { tofuTools } from "../support/tofu.ts";
+import { environmentOn, tofuTools } from "../support/tofu.ts";
 
 /** A remote state as docs/state.md sets it up: with the file that is printed there, on a server on loopback. */
 
@@ -58,24 +58,7 @@ after(async () => {
 });
 
 function request(stateDir?: string): EnvironmentRequest {
-  const { apiUrl, tokenId, tokenSecret, node, storage, bridge } = sandbox.endpoints;
-  return {
-    root,
-    environment: "k3s-single",
-    ...(stateDir === undefined ? {} : { stateDir }),
-    variables: {
-      pm_api_url: apiUrl,
-      pm_api_token_id: tokenId,
-      node,
-      storage,
-      bridge,
-      template: "debian-12-v1",
-      ssh_pubkey:
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBXRK5CLWFa1aUdkLZexzJI8jAi4sGANxV0HLVdf7jrI ann@laptop",
-      started: false,
-    },
-    secrets: { pm_api_token_secret: tokenSecret },
-  };
+  return { ...environmentOn(sandbox, root), ...(stateDir === undefined ? {} : { stateDir }) };
 }
 
 async function apply(stateDir?: string): Promise<ApplyResult> {

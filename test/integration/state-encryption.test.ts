@@ -14,7 +14,7 @@ import { type ApplyDeps, type ApplyResult, applySteps } from "../../tasks/tf-app
 import type { EnvironmentRequest } from "../../tasks/tf-init.ts";
 import { PveApi } from "../support/pve.ts";
 import { refused } from "../support/refused.ts";
-import { tofuTools } from "../support/tofu.ts";
+import { environmentOn, tofuTools } from "../support/tofu.ts";
 
 /** OpenTofu's own encryption of the state, with the real OpenTofu and provider on the embedded node. */
 
@@ -49,24 +49,7 @@ after(async () => {
 });
 
 function request(passphrase?: string): EnvironmentRequest {
-  const { apiUrl, tokenId, tokenSecret, node, storage, bridge } = sandbox.endpoints;
-  return {
-    root,
-    environment: "k3s-single",
-    variables: {
-      pm_api_url: apiUrl,
-      pm_api_token_id: tokenId,
-      node,
-      storage,
-      bridge,
-      template: "debian-12-v1",
-      ssh_pubkey:
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBXRK5CLWFa1aUdkLZexzJI8jAi4sGANxV0HLVdf7jrI ann@laptop",
-      started: false,
-    },
-    secrets: { pm_api_token_secret: tokenSecret },
-    ...(passphrase === undefined ? {} : { passphrase }),
-  };
+  return { ...environmentOn(sandbox, root), ...(passphrase === undefined ? {} : { passphrase }) };
 }
 
 async function apply(passphrase?: string): Promise<ApplyResult & { readonly notes: readonly string[] }> {

@@ -14,7 +14,7 @@ import { destroySteps } from "../../tasks/tf-destroy.ts";
 import type { EnvironmentRequest } from "../../tasks/tf-init.ts";
 import { planSteps } from "../../tasks/tf-plan.ts";
 import { PveApi } from "../support/pve.ts";
-import { tofuTools } from "../support/tofu.ts";
+import { environmentOn, tofuTools } from "../support/tofu.ts";
 
 /** The environment k3s-single with the real OpenTofu and provider, on the embedded node. */
 
@@ -69,27 +69,9 @@ after(async () => {
 });
 
 function environment(variables: Record<string, VariableValue> = {}): EnvironmentRequest {
-  const { apiUrl, tokenId, tokenSecret, node, storage, bridge } = sandbox.endpoints;
-  return {
-    root: ROOT,
-    environment: "k3s-single",
-    stateDir,
-    variables: {
-      pm_api_url: apiUrl,
-      pm_api_token_id: tokenId,
-      node,
-      storage,
-      bridge,
-      template: OLD,
-      ssh_pubkey: KEY,
-      // What a guest of this template would do is not the point here.
-      started: false,
-      memory: 4096,
-      disk_size: "4G",
-      ...variables,
-    },
-    secrets: { pm_api_token_secret: tokenSecret },
-  };
+  const plain = environmentOn(sandbox, ROOT);
+  const own = { template: OLD, ssh_pubkey: KEY, memory: 4096, disk_size: "4G" };
+  return { ...plain, stateDir, variables: { ...plain.variables, ...own, ...variables } };
 }
 
 interface Told {
