@@ -28,6 +28,11 @@ export interface SyncOutcome {
 const EVERY_MS = 500;
 /** How long an error has to last: one that passes is none. */
 const LASTING_MS = 10_000;
+/**
+ * How soon Argo CD is asked once more for what has an error: one that has passed, such as a project that was made a
+ * moment later, it finds out at its next look, minutes later.
+ */
+const AGAIN_MS = 3000;
 
 /**
  * Have Argo CD look at the repository now, and wait until its Applications are at a commit. The root application makes
@@ -37,7 +42,7 @@ const LASTING_MS = 10_000;
 export async function waitForSync(kubectl: Kubectl, goal: SyncGoal): Promise<SyncOutcome> {
   const { signal } = goal;
   const deadline = performance.now() + goal.timeoutMs;
-  const asked = new Set<string>();
+  const asked = new Map<string, number>();
   const failingSince = new Map<string, number>();
   let said = "";
   for (;;) {
@@ -56,9 +61,13 @@ export async function waitForSync(kubectl: Kubectl, goal: SyncGoal): Promise<Syn
         throw syncFailure(kubectl, each);
     }
     if (late) return { applications: all, reached: false };
-    const behind = open.filter(({ name, revision }) => revision !== goal.commit && !asked.has(name));
-    await refresh(kubectl, behind, { signal });
-    for (const { name } of behind) asked.add(name);
+    const stale = open.filter(({ name, revision, problem }) => {
+      const before = asked.get(name);
+      if (before === undefined) return revision !== goal.commit || problem !== undefined;
+      return problem !== undefined && performance.now() - before > AGAIN_MS;
+    });
+    await refresh(kubectl, stale, { signal });
+    for (const { name } of stale) asked.set(name, performance.now());
     await sleep(EVERY_MS, undefined, { signal });
   }
 }

@@ -200,6 +200,21 @@ describe("drift made by hand", { skip }, () => {
   });
 });
 
+describe("a project that is gone", { skip }, () => {
+  test("is made again by argo, which does not give up for what the Applications said without it", async () => {
+    await kubectl.run(["delete", "appprojects.argoproj.io/default", "-n", "argocd"]);
+    await refresh("app-of-apps");
+    await until("the problem", async () => {
+      const { problem = "" } = await stateOf("app-of-apps");
+      assert.match(problem, /project default which does not exist/);
+    });
+    const { exitCode, stderr } = await copy.task("argo", ["--sandbox", "--yes"]);
+    assert.equal(exitCode, 0, stderr);
+    const { revision: _any, ...state } = await stateOf("app-of-apps");
+    assert.deepEqual(state, FINE);
+  });
+});
+
 describe("Git", { skip }, () => {
   const extra = join(repository, PHPIPAM, "extra.yaml");
   const kustomization = join(repository, PHPIPAM, "kustomization.yaml");
