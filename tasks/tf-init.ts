@@ -27,6 +27,8 @@ export interface EnvironmentRequest {
   readonly environment: string;
   /** Where state and .terraform lie, when it is not the environment's folder. */
   readonly stateDir?: string;
+  /** On the sandbox: the address of the embedded node's API, which is another one each time that it is started. */
+  readonly embedded?: string;
   /** Where it is written down which runs have begun to make VMs and did not end well; left out, it is not. */
   readonly journal?: string;
   /** Values that beat those of globals.tfvars. */
@@ -90,7 +92,9 @@ export async function environmentRequest(
     root,
     environment: settings.ENV,
     // A state of the sandbox beside the real one would make the next plan destroy what it does not find.
-    ...(sandbox === undefined ? {} : { stateDir: join(sandbox.dir, "tofu", settings.ENV) }),
+    ...(sandbox === undefined
+      ? {}
+      : { stateDir: join(sandbox.dir, "tofu", settings.ENV), embedded: settings.PM_API_URL.href }),
     journal: join(sandbox?.dir ?? join(root, ".homelab"), "begun", `${settings.ENV}.json`),
     variables: {
       pm_api_url: settings.PM_API_URL.href,
@@ -167,7 +171,7 @@ export function initSteps(
       preview: () => [`tofu -chdir=terraform/envs/${environment} init -upgrade`],
       async run({ signal, note }) {
         const state = request.stateDir ?? (await environmentDirectory(root, environment));
-        await untilOrphansEnd(state, signal, note);
+        await untilOrphansEnd(state, { signal, say: note, embedded: request.embedded });
         const session = new TofuSession(
           async () => {
             const trusted = await deps.trusted?.();

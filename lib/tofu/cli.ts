@@ -85,7 +85,7 @@ export class Tofu {
   static async open(options: TofuOptions): Promise<Tofu> {
     const { cliConfigFile, stateDir, secrets, passphrase, trusted, varFiles = [], variables = {} } = options;
     const scratch = Scratch.open();
-    noteState(scratch.path, stateDir ?? options.directory);
+    noteState(scratch.path, stateDir ?? options.directory, String(variables.pm_api_url ?? ""));
     // A -var-file beats TF_VAR_*, and the last one beats those before it.
     const last = await scratch.write("settings.tfvars.json", JSON.stringify(variables));
     const directory =

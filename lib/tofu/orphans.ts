@@ -4,28 +4,35 @@ import { TaskError } from "../errors.ts";
 import { pollUntil } from "../poll.ts";
 import { neededFolders } from "../temporary.ts";
 
-/** In a run's private folder: the state it works on. */
+/** In a run's private folder: the state it works on, and the API's address, a line each. */
 const STATE_FILE = ".state";
 
 /** As long as an interrupted one is given (lib/gentle.ts): a clone under way has to get into the state. */
 const PATIENCE_MS = 15 * 60_000;
 
-/** Say which state the OpenTofu of a private folder works on. */
-export function noteState(folder: string, state: string): void {
-  writeFileSync(join(folder, STATE_FILE), state, { mode: 0o600 });
+/** Say which state the OpenTofu of a private folder works on, and on which node. */
+export function noteState(folder: string, state: string, api: string): void {
+  writeFileSync(join(folder, STATE_FILE), `${state}\n${api}\n`, { mode: 0o600 });
+}
+
+interface Waiting {
+  readonly signal: AbortSignal;
+  /** Told once that it is waited for. */
+  say(line: string): void;
+  /**
+   * On the sandbox, the embedded node's address: each start has another one. What works at an older one would ask a node
+   * that has ended, for half an hour, and is ended as well.
+   */
+  readonly embedded?: string | undefined;
 }
 
 /**
  * Wait for the OpenTofu that a killed run has left at work on a state: it ends what it has begun and writes it down.
  * @param state the folder it lies in
- * @param say told once that it is waited for
  * @throws {TaskError} when it does not end
  */
-export async function untilOrphansEnd(
-  state: string,
-  signal: AbortSignal,
-  say: (line: string) => void,
-): Promise<void> {
+export async function untilOrphansEnd(state: string, { signal, say, embedded }: Waiting): Promise<void> {
+  if (embedded !== undefined) endAtOtherNodes(state, embedded);
   let said = false;
   await pollUntil(
     async () => {
@@ -50,12 +57,24 @@ export async function untilOrphansEnd(
   );
 }
 
-function orphansOf(state: string): number[] {
+function orphansOf(state: string, of: (api: string) => boolean = () => true): number[] {
   return neededFolders().flatMap(({ path, pids }) => {
     try {
-      return readFileSync(join(path, STATE_FILE), "utf8") === state ? pids : [];
+      const [place, api = ""] = readFileSync(join(path, STATE_FILE), "utf8").split("\n");
+      return place === state && of(api) ? pids : [];
     } catch {
       return [];
     }
   });
+}
+
+/** End those whose node is gone: OpenTofu leads a group of processes, its providers are in it. */
+function endAtOtherNodes(state: string, embedded: string): void {
+  for (const pid of orphansOf(state, (api) => api !== embedded)) {
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
+  }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -41,6 +42,14 @@ async function untilGone(pid: number): Promise<void> {
   assert.equal(runs(pid), false, `process ${pid} still runs`);
 }
 
+/** The private folder of a run that was killed. */
+function folderOfKilled(): string {
+  return killed(
+    "temporary.ts",
+    'process.stdout.write(lib.temporaryFolder("homelab-tofu")); process.kill(process.pid, "SIGKILL");',
+  );
+}
+
 /** Prints as tofu does, and leaves a file once it has come to its end. */
 const CHATTY = `echo $$ > ${dir}/pid; for at in 1 2 3 4 5 6; do echo "line $at"; echo "words $at" >&2; sleep 0.2; done; echo done > ${dir}/end`;
 
@@ -78,21 +87,22 @@ test("its exit code, its output and its lines arrive, and an interrupt reaches i
 });
 
 test("what a killed run's OpenTofu still works on is waited for; another state is not", async () => {
-  const folder = killed(
-    "temporary.ts",
-    'process.stdout.write(lib.temporaryFolder("homelab-tofu")); process.kill(process.pid, "SIGKILL");',
-  );
+  const folder = folderOfKilled();
   const child = spawn("sleep", ["600"], { stdio: "ignore" });
   children.push(child);
-  noteState(folder, join(dir, "state"));
+  noteState(folder, join(dir, "state"), "https://192.0.2.1:8006/api2/json");
   lendFolder(folder, child.pid ?? 0);
   const said: string[] = [];
   const say = (line: string): void => void said.push(line);
-  await untilOrphansEnd(join(dir, "other"), new AbortController().signal, say);
+  const { signal } = new AbortController();
+  await untilOrphansEnd(join(dir, "other"), { signal, say });
   assert.deepEqual(said, []);
-  const waiting = untilOrphansEnd(join(dir, "state"), new AbortController().signal, (line) => {
-    say(line);
-    child.kill("SIGKILL");
+  const waiting = untilOrphansEnd(join(dir, "state"), {
+    signal,
+    say: (line) => {
+      say(line);
+      child.kill("SIGKILL");
+    },
   });
   await waiting;
   assert.deepEqual(said, [
@@ -102,18 +112,43 @@ test("what a killed run's OpenTofu still works on is waited for; another state i
   assert.equal(existsSync(folder), false);
 });
 
+test("on the sandbox, one that asks a node that has ended is ended, with what it has started; one that asks the node that runs is not", async () => {
+  const folder = folderOfKilled();
+  const child = spawn("sh", ["-c", "sleep 600 & echo $!; wait"], {
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: true,
+  });
+  children.push(child);
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
+  const grandchild = Number(line.toString());
+  noteState(folder, join(dir, "state"), "https://127.0.0.1:1000/api2/json");
+  lendFolder(folder, child.pid ?? 0);
+  const interrupt = new AbortController();
+  const same = {
+    signal: interrupt.signal,
+    say: () => interrupt.abort(),
+    embedded: "https://127.0.0.1:1000/api2/json",
+  };
+  await assert.rejects(untilOrphansEnd(join(dir, "state"), same));
+  assert.ok(runs(grandchild));
+  const { signal } = new AbortController();
+  await untilOrphansEnd(join(dir, "state"), {
+    signal,
+    say: () => {},
+    embedded: "https://127.0.0.1:2000/api2/json",
+  });
+  await untilGone(grandchild);
+});
+
 test("waiting for it can be interrupted", async () => {
   const interrupt = new AbortController();
-  const folder = killed(
-    "temporary.ts",
-    'process.stdout.write(lib.temporaryFolder("homelab-tofu")); process.kill(process.pid, "SIGKILL");',
-  );
+  const folder = folderOfKilled();
   const child = spawn("sleep", ["600"], { stdio: "ignore" });
   children.push(child);
-  noteState(folder, join(dir, "state"));
+  noteState(folder, join(dir, "state"), "https://192.0.2.1:8006/api2/json");
   lendFolder(folder, child.pid ?? 0);
   await assert.rejects(
-    untilOrphansEnd(join(dir, "state"), interrupt.signal, () => interrupt.abort()),
+    untilOrphansEnd(join(dir, "state"), { signal: interrupt.signal, say: () => interrupt.abort() }),
     (error: unknown) => !(error instanceof TaskError),
   );
 });
