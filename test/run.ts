@@ -49,21 +49,9 @@ async function main(args: readonly string[]): Promise<number> {
   return code;
 }
 
-/**
- * Trials that take long, with commands of their own: `npm run test:faults`, `npm run test:kill`, and
- * `npm run test:trials` for all of them.
- */
-const TRIALS: ReadonlySet<string> = new Set([
-  "fault-matrix.test.ts",
-  "injection-arguments.test.ts",
-  "injection-settings.test.ts",
-  "kill.test.ts",
-  "least-privilege.test.ts",
-]);
-
 function testsIn(folder: string): string[] {
   return readdirSync(join(ROOT, "test", folder))
-    .filter((name) => name.endsWith(".test.ts") && !TRIALS.has(name))
+    .filter((name) => name.endsWith(".test.ts"))
     .map((name) => `test/${folder}/${name}`);
 }
 
