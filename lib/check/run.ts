@@ -86,7 +86,7 @@ function worst(findings: readonly Finding[]): CheckResult["state"] {
 
 /** What is not as it should be, in a few words. */
 function inShort({ findings }: CheckResult): string {
-  if (findings.some(({ state }) => state === "unavailable")) return "not in full";
+  if (findings.some(({ state }) => state === "unavailable")) return "in part";
   const lines = findings
     .filter(({ state }) => state === "warning")
     .reduce((sum, { evidence }) => sum + evidence.split("\n").length, 0);

@@ -103,7 +103,7 @@ describe("checks", () => {
         "  ↓ d    d is well    needs y",
         "  ✔ a    a is well N ms",
         "  ⚠ bb   bb is well N ms  2 warnings",
-        "  ⚠ ccc  ccc is well N ms  not in full",
+        "  ⚠ ccc  ccc is well N ms  in part",
         "✔ Check",
       ]),
     );

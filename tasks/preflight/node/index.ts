@@ -178,11 +178,13 @@ export function nodeChecks(root: string, sources: readonly Source[]): NodeChecks
   };
 }
 
+/** Why a check cannot be made, in words that have room beside its title in a terminal of 80 columns. */
 function lacking(needs: NodeCheck["needs"], sources: readonly Source[]): string | false {
   if (needs === "ssh") {
     const given = isGiven(sources, "PM_API_URL") || isGiven(sources, "PM_SSH_HOST");
-    return !given && "needs PM_API_URL or PM_SSH_HOST";
+    return !given && "needs PM_SSH_HOST";
   }
   const missing = needs.filter((name) => !isGiven(sources, name));
-  return missing.length > 0 && `needs ${missing.join(", ")}`;
+  const [first] = missing;
+  return first !== undefined && `needs ${missing.length === 1 ? first : "PM_API_*"}`;
 }
