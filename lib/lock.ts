@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { messageOf, TaskError } from "./errors.ts";
 import { processIdentity } from "./process-identity.ts";
 import { formatMark, runMark } from "./run-mark.ts";
 
@@ -25,27 +26,52 @@ export type LockAttempt =
  * somebody's: it gets a successor, and the last one of such a chain holds the lock. A link is made by one process only,
  * so each lock has one successor. Whoever holds the lock makes itself the chain's only link.
  * @param file the lock file; its folder is made
+ * @throws {TaskError} where it cannot be read or made, as when it is another user's
  */
 export function tryLock(file: string): LockAttempt {
+  try {
+    return attempt(file);
+  } catch (error) {
+    throw new TaskError({
+      what: `The lock ${file} cannot be used`,
+      why: messageOf(error),
+      todo: [
+        "See whose it is; what another user has run here (with sudo, for example) may have left it:",
+        `$ ls -la ${dirname(file)}`,
+        "Where nothing of theirs runs any more, give it to yourself:",
+        `$ sudo chown -R "$USER" ${dirname(file)}`,
+      ],
+      left: ["Nothing was changed"],
+      cause: error,
+    });
+  }
+}
+
+function attempt(file: string): LockAttempt {
   const id = randomUUID();
   const mine = `${process.pid} ${processIdentity(process.pid)}\n${id}\n${formatMark(runMark())}\n`;
   // As long as this file is there and its process runs, the lock of the same id is held.
   const token = tokenOf(file, id);
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   writeFileSync(token, mine, { mode: 0o600 });
-  for (;;) {
-    const { text, place } = lastOf(file);
-    if (text === mine) {
-      becomeOnlyLink(file, token);
-      return { held: true, release: () => rmSync(token, { force: true }) };
+  try {
+    for (;;) {
+      const { text, place } = lastOf(file);
+      if (text === mine) {
+        becomeOnlyLink(file, token);
+        return { held: true, release: () => rmSync(token, { force: true }) };
+      }
+      if (text !== undefined) {
+        rmSync(token, { force: true });
+        const [, , run = ""] = text.split("\n");
+        return { held: false, holder: Number(text.split(" ", 1)[0]), run };
+      }
+      // The next look tells whether this was still the chain's end.
+      link(token, place);
     }
-    if (text !== undefined) {
-      rmSync(token, { force: true });
-      const [, , run = ""] = text.split("\n");
-      return { held: false, holder: Number(text.split(" ", 1)[0]), run };
-    }
-    // The next look tells whether this was still the chain's end.
-    link(token, place);
+  } catch (error) {
+    rmSync(token, { force: true });
+    throw error;
   }
 }
 
@@ -95,7 +121,9 @@ function link(from: string, to: string): void {
 function readIfThere(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
-  } catch {
+  } catch (error) {
+    // What is there and cannot be read may be held: taken for nothing, it would be looked at for ever.
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     return undefined;
   }
 }

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { TaskError } from "../../lib/errors.ts";
 import { tryLock } from "../../lib/lock.ts";
 import { processIdentity } from "../../lib/process-identity.ts";
 import { formatMark, parseMark, runMark } from "../../lib/run-mark.ts";
@@ -19,7 +20,7 @@ after(() => {
 function inProcess(file: string, code: string): ChildProcess {
   const program = `
     import { appendFileSync } from "node:fs";
-    import { tryLock } from ${JSON.stringify(new URL("../../lib/lock.ts", import.meta.url).href)};
+import { tryLock } from ${JSON.stringify(new URL("../../lib/lock.ts", import.meta.url).href)};
     const file = ${JSON.stringify(file)};
     ${code}`;
   const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
@@ -65,6 +66,27 @@ test("a lock file that holds nonsense is taken over", () => {
   const file = join(base, "nonsense.lock");
   writeFileSync(file, "");
   assert.equal(tryLock(file).held, true);
+});
+
+test("one that cannot be read is refused, and not looked at for ever", () => {
+  // As root there is no file that cannot be read; a folder cannot be, whoever looks.
+  const file = join(base, "unreadable");
+  mkdirSync(file);
+  assert.throws(
+    () => tryLock(file),
+    (error: unknown) => {
+      assert.ok(error instanceof TaskError);
+      assert.equal(error.what, `The lock ${file} cannot be used`);
+      assert.match(error.why ?? "", /EISDIR/);
+      assert.ok(error.todo.includes(`$ ls -la ${base}`));
+      return true;
+    },
+  );
+  assert.deepEqual(
+    readdirSync(base).filter((name) => name.startsWith("unreadable.")),
+    [],
+    "it leaves nothing there",
+  );
 });
 
 test("the lock of a living process is respected, that of a killed one taken over", async () => {
