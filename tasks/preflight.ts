@@ -1,6 +1,6 @@
 import type { Check, CheckResult } from "../lib/check/index.ts";
 import type { Source } from "../lib/config/index.ts";
-import { InterruptedError, TaskError, type UsageError } from "../lib/errors.ts";
+import { InterruptedError, TaskError, UsageError } from "../lib/errors.ts";
 import { defineCommand, main, type TaskContext } from "../lib/task/index.ts";
 
 /** What the checks look at. */
@@ -65,6 +65,10 @@ const command = defineCommand({
   tellsBrokenSources: true,
   async run(context) {
     const { flags, root, sources, brokenSources } = context;
+    // It is told here as in every run; what is malformed the settings' own check tells.
+    await context.load([], ["PM_TLS_INSECURE"]).catch((error: unknown) => {
+      if (!(error instanceof UsageError)) throw error;
+    });
     let results = await check(context, { root, sources, brokenSources }, (all) => all);
     await tell(results, flags.json);
     if (flags.fix) {
