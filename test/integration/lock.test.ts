@@ -20,7 +20,7 @@ after(() => {
 function inProcess(file: string, code: string): ChildProcess {
   const program = `
     import { appendFileSync } from "node:fs";
-import { tryLock } from ${JSON.stringify(new URL("../../lib/lock.ts", import.meta.url).href)};
+    import { tryLock } from ${JSON.stringify(new URL("../../lib/lock.ts", import.meta.url).href)};
     const file = ${JSON.stringify(file)};
     ${code}`;
   const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
