@@ -1,7 +1,7 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
+import { temporaryFolder } from "../temporary.ts";
 import { type LintOptions, lint, parseReport } from "./remark.ts";
 import { definedSchemas, kubernetesSchemas, SCHEMA_TEMPLATE } from "./schemas.ts";
 
@@ -70,7 +70,7 @@ export async function checkManifests(
     kubernetesSchemas(description, cacheDir, version),
     definedSchemas(definitions, cacheDir),
   ]);
-  const dir = await mkdtemp(join(tmpdir(), "homelab-manifests-"));
+  const dir = temporaryFolder("homelab-manifests");
   try {
     const files = sets.map((_set, index) => `${index}.yaml`);
     await Promise.all(sets.map(({ text }, index) => writeFile(join(dir, `${index}.yaml`), text)));

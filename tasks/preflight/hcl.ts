@@ -1,8 +1,8 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Check, type CheckControl, type Finding, Unavailable } from "../../lib/check/index.ts";
 import type { PackerDirectory } from "../../lib/packer/index.ts";
+import { temporaryFolder } from "../../lib/temporary.ts";
 import type { PackerPlugin } from "../../lib/toolchain/index.ts";
 import { plugins, shownProgram, tool } from "./toolbox.ts";
 import { finding, type Tree } from "./tree.ts";
@@ -112,7 +112,7 @@ async function withoutItsPlugin(
   signal: AbortSignal,
 ): Promise<Finding[]> {
   const { validatePacker, withoutPlugin } = await import("../../lib/packer/index.ts");
-  const folder = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
+  const folder = temporaryFolder("homelab-preflight");
   try {
     const copy = await withoutPlugin(directory, folder);
     const words = await validatePacker(copy, "/nowhere", PACKER_EXAMPLES, { program, signal });
@@ -144,7 +144,7 @@ function tofuCheck(root: string, name: string): Check {
       const { signal } = control;
       const { path: program } = await tool("tofu", control);
       const cliConfigFile = await mirror(control);
-      const stateDir = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
+      const stateDir = temporaryFolder("homelab-preflight");
       try {
         const directory = await environmentDirectory(root, name);
         const tofu = await Tofu.open({ program, cliConfigFile, directory, stateDir, signal });

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, rename, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { CheckControl, Finding } from "../../lib/check/index.ts";
 import { TaskError } from "../../lib/errors.ts";
 import type { Chart, KustomizationRoot } from "../../lib/lint/index.ts";
+import { temporaryFolder } from "../../lib/temporary.ts";
 import { remembered } from "./remembered.ts";
 import { tool } from "./toolbox.ts";
 
@@ -68,7 +68,7 @@ export class Renderings {
     const { kustomizeBuild } = await import("../../lib/k8s/index.ts");
     const { ToolCache } = await import("../../lib/toolchain/index.ts");
     const kustomize = { program, helm: (await tool("helm", control)).path };
-    const copy = await mkdtemp(join(tmpdir(), "homelab-preflight-"));
+    const copy = temporaryFolder("homelab-preflight");
     try {
       await cp(join(this.#root, "k8s"), join(copy, "k8s"), { recursive: true });
       const shelf = new ChartShelf(join(copy, path, "charts"), join(new ToolCache().dir, "charts"));

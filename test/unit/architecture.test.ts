@@ -65,6 +65,13 @@ test("lib does not print and does not end the process", () => {
   assert.deepEqual(printing(code, PRINTING), []);
 });
 
+test("temporary folders are made where they are swept up after a kill", () => {
+  const makers = [...code]
+    .filter(([name, text]) => !name.startsWith("bench/") && /\bmkdtemp(Sync)?\(/.test(text))
+    .map(([name]) => name);
+  assert.deepEqual(makers, ["lib/temporary.ts"]);
+});
+
 test("what a file gives out is taken by another one", () => {
   assert.deepEqual(deadExports(withTests, UNUSED), []);
 });
