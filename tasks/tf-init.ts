@@ -162,8 +162,12 @@ export function initSteps(
         const directory = await environmentDirectory(root, environment);
         protection = await stateProtection(directory, request.stateDir);
         demandPassphrase(protection, passphrase);
-        if (passphrase === undefined && protection === "none yet" && request.stateDir === undefined)
-          passphrase = await offerPassphrase(root, control);
+        if (passphrase !== undefined || protection !== "none yet" || request.stateDir !== undefined) return;
+        passphrase = await offerPassphrase(root, control);
+        if (passphrase === undefined)
+          control.note(
+            "OpenTofu's state will be readable here: set TF_STATE_PASSPHRASE in .env to have it encrypted",
+          );
       },
     },
     {

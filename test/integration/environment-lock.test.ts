@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { alone } from "../../lib/task/index.ts";
 import { refused } from "../support/refused.ts";
+import { WorkingCopy } from "../support/working-copy.ts";
 
 /** Two tasks that change one environment do not interleave. */
 
@@ -73,4 +74,33 @@ test("the sandbox's environment has nothing to do with the real one", async () =
     });
   });
   assert.ok(ran);
+});
+
+test("every task that changes an environment takes its lock before it asks anything of a node", async () => {
+  const copy = new WorkingCopy();
+  try {
+    const key = join(copy.home, "id.pub");
+    writeFileSync(key, "ssh-ed25519 AAAA ann@laptop\n");
+    const settings = {
+      // Nothing listens there.
+      PM_API_URL: "https://127.0.0.1:1/api2/json",
+      PM_API_TOKEN_ID: "homelab@pve!tasks",
+      PM_API_TOKEN_SECRET: "00000000-0000-0000-0000-000000000000",
+      SSH_PUBLIC_KEY_FILE: key,
+    };
+    await alone({ ...running, root: copy.root }, "k3s-single", async () => {
+      for (const [task, ...flags] of [
+        ["deploy", "--yes"],
+        ["tf-apply", "--yes"],
+        ["tf-destroy", "--env", "k3s-single", "--yes"],
+      ] as const) {
+        const { exitCode, stderr } = await copy.task(task, flags, settings);
+        assert.equal(exitCode, 1, `${task}: ${stderr}`);
+        assert.match(stderr, /✖ Somebody else is changing the environment k3s-single\n/, task);
+        assert.match(stderr, new RegExp(`Process ${process.pid} on this machine`), task);
+      }
+    });
+  } finally {
+    copy.remove();
+  }
 });
