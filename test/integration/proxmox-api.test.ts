@@ -409,6 +409,8 @@ describe("what happens on the way to a node", () => {
     assert.equal(why, "It does not answer");
     assert.equal(todo[2], "If it is only slow, wait longer: PM_API_TIMEOUT=120");
     assert.equal(calls.length, 4);
+    await refused(version(client({ url, tls: { caFile }, timeoutMs: 100, asksAgain: false })));
+    assert.equal(calls.length, 5);
   });
 
   test("an answer that breaks off is tried again, too", async () => {

@@ -22,6 +22,8 @@ export interface ApiAccess {
   readonly timeoutMs?: number;
   /** How many connections it may have at once; any number when it is left out. */
   readonly connections?: number;
+  /** False for those who only look: what gave no answer in time is not asked again. */
+  readonly asksAgain?: boolean;
 }
 
 export type Params = Readonly<Record<string, string | number | boolean>>;
@@ -135,7 +137,8 @@ export class ProxmoxApi {
         if (error instanceof TaskError) throw error;
         const { code = "" } = error as NodeJS.ErrnoException;
         const broken = /^(ECONNRESET|EPIPE|ETIMEDOUT)$/.test(code);
-        if (broken && method === "GET" && attempt < GET_ATTEMPTS) {
+        const again = code !== "ETIMEDOUT" || this.#access.asksAgain !== false;
+        if (broken && again && method === "GET" && attempt < GET_ATTEMPTS) {
           await pause(200 * 2 ** attempt, signal);
           continue;
         }

@@ -76,6 +76,8 @@ export class NodeLook {
     this.#api ??= new RememberingApi({
       ...accessFrom({ ...settings, ...given }),
       connections: CONNECTIONS,
+      // A call that hangs is a finding, and is not to hold up the others three times as long.
+      asksAgain: false,
     });
     return this.#api;
   }
