@@ -3,9 +3,10 @@ import { UsageError } from "../lib/errors.ts";
 import { parseImageName } from "../lib/image-name.ts";
 import type { ImageMetadata } from "../lib/proxmox/index.ts";
 import { defineCommand, main } from "../lib/task/index.ts";
+import { aloneWith } from "./image-build/alone.ts";
 import { qemuSteps } from "./image-build/in-qemu.ts";
 import { NODE_REQUIRES, NODE_USES, proxmoxSteps } from "./image-build/on-node.ts";
-import { type Build, IMAGE_USES, type ImageSettings } from "./image-build/packer.ts";
+import { type Build, IMAGE_USES, type ImageSettings, recordOf } from "./image-build/packer.ts";
 import { VIA_FLAG, WAY_USES, wayFrom } from "./image-upload/way.ts";
 import { templateOf } from "./tf-init.ts";
 import { upload } from "./upload-image.ts";
@@ -39,37 +40,44 @@ const command = defineCommand({
       keepOnError: flags.onError === "keep",
       ...(flags.verbose ? { log: context.note } : {}),
     };
-    if (flags.builder !== "qemu") {
-      const node = await context.load(NODE_REQUIRES, NODE_USES);
-      let metadata: ImageMetadata | undefined;
+    const work = async (): Promise<void> => {
+      if (flags.builder !== "qemu") {
+        const node = await context.load(NODE_REQUIRES, NODE_USES);
+        let metadata: ImageMetadata | undefined;
+        await context.steps(
+          proxmoxSteps(build, node, (made) => {
+            metadata = made;
+          }),
+        );
+        return context.result(name, { template: name, metadata });
+      }
+      // Before the build, which takes an hour, and not after it.
+      const target = flags.noUpload ? undefined : await context.load([], ["PM_STORAGE", "PM_BRIDGE"]);
+      const onto = target === undefined ? undefined : await wayFrom(flags.via, context.load);
+      let file = "";
       await context.steps(
-        proxmoxSteps(build, node, (made) => {
-          metadata = made;
+        qemuSteps(build, (made) => {
+          file = made;
         }),
       );
-      return context.result(name, { template: name, metadata });
-    }
-    // Before the build, which takes an hour, and not after it.
-    const target = flags.noUpload ? undefined : await context.load([], ["PM_STORAGE", "PM_BRIDGE"]);
-    const onto = target === undefined ? undefined : await wayFrom(flags.via, context.load);
-    let file = "";
-    await context.steps(
-      qemuSteps(build, (made) => {
-        file = made;
-      }),
-    );
-    if (target === undefined || onto === undefined) return context.result(file, { file });
-    try {
-      await upload(context, onto.way, {
-        file,
-        name,
-        k3sVersion: settings.K3S_VERSION,
-        storage: target.PM_STORAGE,
-        bridge: target.PM_BRIDGE,
-      });
-    } finally {
-      await onto.close();
-    }
+      if (target === undefined || onto === undefined) context.result(file, { file });
+      else {
+        try {
+          await upload(context, onto.way, {
+            file,
+            name,
+            k3sVersion: settings.K3S_VERSION,
+            storage: target.PM_STORAGE,
+            bridge: target.PM_BRIDGE,
+          });
+        } finally {
+          await onto.close();
+        }
+      }
+      recordOf(build).end();
+    };
+    // Where nothing is done, nobody has to wait.
+    await (flags.dryRun ? work() : aloneWith(build, work));
   },
 });
 

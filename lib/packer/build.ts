@@ -28,6 +28,8 @@ export interface PackerBuild {
   /** Where ISOs and temporary files of Packer go. */
   readonly cacheDir: string;
   readonly signal: AbortSignal;
+  /** Told Packer's process as it starts. */
+  readonly onStart?: (pid: number) => void;
   /** Receives every line that Packer prints, secrets removed. */
   readonly log?: (line: string) => void;
 }
@@ -70,7 +72,7 @@ export function startBuild(build: PackerBuild, phases: readonly Phase[]): Runnin
 }
 
 async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<ReadonlyMap<string, string>> {
-  const { program, directory, keepOnError, partial, signal, log } = build;
+  const { program, directory, keepOnError, partial, signal, onStart, log } = build;
   const kept = new KeptVm();
   const artifacts = new Map<string, string>();
   const errors: string[] = [];
@@ -91,6 +93,7 @@ async function runBuild(build: PackerBuild, progress: BuildProgress): Promise<Re
     env: packerEnv(build),
     signal,
     onLine,
+    ...(onStart === undefined ? {} : { onStart }),
   });
   if (signal.aborted) throw new InterruptedError({ why: `during "${progress.current}"` });
   if (exitCode === 0) return artifacts;

@@ -5,6 +5,7 @@ export { ApiFailure } from "./api/failures.ts";
 export { RememberingApi } from "./api/remembering.ts";
 export { shownCertificate, type TlsTrust } from "./api/tls.ts";
 export { apiTrouble } from "./api/trouble.ts";
+export { type Namesake, namesakes } from "./build-vms.ts";
 export { type CatalogueEntry, catalogueOf, imageCatalogue } from "./catalogue.ts";
 export { type NodeCertificate, nodeCertificate } from "./certificate.ts";
 export { finishTemplate, isoVolume, removeVm } from "./changes.ts";

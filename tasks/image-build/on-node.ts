@@ -1,7 +1,6 @@
 import type { SettingName, Settings } from "../../lib/config/index.ts";
 import { TaskError } from "../../lib/errors.ts";
-import { nextFreeName } from "../../lib/image-name.ts";
-import { addressTowards, doubtsAbout } from "../../lib/packer/index.ts";
+import { addressTowards, doubtsAbout, readManifest } from "../../lib/packer/index.ts";
 import {
   apiFrom,
   findTemplate,
@@ -9,15 +8,22 @@ import {
   type ImageMetadata,
   imageMetadata,
   isoVolume,
-  listVms,
-  type ProxmoxApi,
   removeVm,
   renderMetadata,
   renderNotes,
   trustedPem,
 } from "../../lib/proxmox/index.ts";
-import type { Step, StepControl } from "../../lib/task/index.ts";
-import { type Build, type Builder, IMAGE_DIRECTORY, packerSteps } from "./packer.ts";
+import type { Step } from "../../lib/task/index.ts";
+import { type NameState, stateOfName } from "./name.ts";
+import {
+  type Build,
+  type Builder,
+  IMAGE_DIRECTORY,
+  logsOf,
+  packerSteps,
+  recordOf,
+  unless,
+} from "./packer.ts";
 
 /** Settings of the node that an image is built on. */
 export const NODE_REQUIRES = [
@@ -46,6 +52,11 @@ export function proxmoxSteps(
 ): Step[] {
   const { name, settings } = build;
   const api = apiFrom(node);
+  const record = recordOf(build);
+  let state: NameState = { kind: "free" };
+  /** The number of the VM that may be removed: that is agreed to. */
+  let agreed: number | undefined;
+  const isBuilt = (): string | false => state.kind === "built" && "Packer has built it already";
   const builder: Builder = {
     directory: IMAGE_DIRECTORY,
     plugin: "proxmox",
@@ -66,14 +77,31 @@ export function proxmoxSteps(
     isoThere: async ({ fileName }, signal) =>
       await isoVolume(api, node.PM_NODE, node.PM_ISO_STORAGE, fileName, signal),
   };
+  /** What is known of a build that an earlier run has begun: from Packer, else from the node, which knows when it began. */
+  const earlier = async (vmid: number): Promise<{ k3sVersion?: string; builtAt?: Date }> => {
+    if (state.kind !== "built") return {};
+    const manifest = await readManifest(logsOf(build));
+    const builtAt = manifest?.artifact === String(vmid) ? manifest.builtAt : undefined;
+    const { k3sVersion, since } = state;
+    const isOfThis = builtAt !== undefined && builtAt >= since;
+    return { ...(k3sVersion === undefined ? {} : { k3sVersion }), builtAt: isOfThis ? builtAt : since };
+  };
   return [
     {
       title: `Check that the name ${name} is free on the node`,
-      run: async (control) => await demandName(api, name, control),
+      async run({ signal, note, confirm }) {
+        await record.untilPackerEnds(`the image ${name}`, { signal, say: note });
+        state = await stateOfName(api, name, record, signal);
+        if (state.kind === "built")
+          note(`Template ${state.vm.vmid} lacks its notes alone: its build was interrupted behind Packer`);
+        if (state.kind !== "left") return;
+        if (!(await confirm(`Remove ${state.what}, with its disks?`))) throw refused(name, state.what);
+        agreed = state.vm.vmid;
+      },
     },
     {
       title: "Check that the installer can reach this machine",
-      skip: () => settings.KICKSTART_DELIVERY === "cd" && "the kickstart comes on a CD",
+      skip: () => isBuilt() || (settings.KICKSTART_DELIVERY === "cd" && "the kickstart comes on a CD"),
       async run({ note }) {
         const offered = settings.BUILD_HTTP_ADDRESS ?? (await addressTowards(node.PM_API_URL.hostname));
         if (offered === undefined)
@@ -87,7 +115,23 @@ export function proxmoxSteps(
         );
       },
     },
-    ...packerSteps(build, builder),
+    ...unless(
+      isBuilt,
+      packerSteps(build, builder, [
+        {
+          title: "Make sure that the name is still free",
+          // All that a build needs is at hand now, and minutes may have passed.
+          async run({ signal, note }) {
+            const now = await stateOfName(api, name, record, signal);
+            if (now.kind === "free") return;
+            const { vmid } = now.vm;
+            if (now.kind === "built" || vmid !== agreed) throw refused(name, `VM ${vmid} (${name})`);
+            await removeVm(api, now.vm, signal);
+            note(`Removed ${now.what}`);
+          },
+        },
+      ]),
+    ),
     {
       title: "Write the metadata into the template's notes",
       async run({ signal, note }) {
@@ -100,15 +144,12 @@ export function proxmoxSteps(
               "$ npm run build-image",
             ],
           });
-        const builtAt = new Date();
-        const metadata = imageMetadata({
-          name,
-          k3sVersion: settings.K3S_VERSION,
-          builtAt,
-          vmid: template.vmid,
-        });
+        const { vmid } = template;
+        const { k3sVersion = settings.K3S_VERSION, builtAt = new Date() } = await earlier(vmid);
+        const metadata = imageMetadata({ name, k3sVersion, builtAt, vmid });
         await finishTemplate(api, template, renderNotes(metadata), signal);
         await api.close();
+        record.end();
         note(renderMetadata(metadata).trimEnd());
         done(metadata);
       },
@@ -116,28 +157,16 @@ export function proxmoxSteps(
   ];
 }
 
-/** @throws {TaskError} when the name is taken; the VM that an interrupted build has left may be removed first */
-async function demandName(
-  api: ProxmoxApi,
-  name: string,
-  { signal, confirm }: Pick<StepControl, "signal" | "confirm">,
-): Promise<void> {
-  const vms = await listVms(api, signal);
-  const taken = vms.find((vm) => vm.name === name);
-  if (taken === undefined) return;
-  const left = !taken.template && taken.tags.includes("homelab") && !taken.tags.includes("template");
-  if (left) {
-    const question = `VM ${taken.vmid} (${name}, ${taken.status}) was left by a build that did not end. Remove it with its disks?`;
-    if (await confirm(question)) return await removeVm(api, taken, signal);
-  }
-  const next = nextFreeName(
-    name,
-    vms.map((vm) => vm.name),
-  );
-  throw new TaskError({
+/** Somebody has the name, or it was not agreed to that it be made free. */
+function refused(name: string, what: string): TaskError {
+  return new TaskError({
     what: `The name ${name} is taken on the node`,
-    why: `${taken.template ? "The template" : "VM"} ${taken.vmid} has it`,
-    todo: [`Build the next free release: IMAGE_RELEASE=v${next.split("-v").at(-1)}`],
+    why: `${what} has it`,
+    todo: [
+      "See what was left, and remove it:",
+      "$ npm run leftovers",
+      "Or run this again, and let it be removed",
+    ],
     left: ["Nothing was built"],
   });
 }

@@ -1,13 +1,13 @@
-import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { type SettingName, type Settings, specOf } from "../../lib/config/index.ts";
 import { demandFilled } from "../../lib/demand-filled.ts";
 import { TaskError } from "../../lib/errors.ts";
 import type { Architecture } from "../../lib/image-name.ts";
 import { type Iso, obtainIso, resolveIso } from "../../lib/iso/index.ts";
 import { checkK3sRelease } from "../../lib/k3s/index.ts";
-import { buildPhases, type RunningBuild, startBuild } from "../../lib/packer/index.ts";
+import { BuildRecord, buildPhases, type RunningBuild, startBuild } from "../../lib/packer/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import { registerSecret } from "../../lib/secrets.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
@@ -47,12 +47,23 @@ export const IMAGE_STEPS = [
 ] as const;
 
 export interface Build {
+  /** The repository's folder. */
   readonly root: string;
   readonly name: string;
   readonly settings: ImageSettings;
   readonly keepOnError: boolean;
   /** Receives every line of Packer and the scripts. */
   readonly log?: (line: string) => void;
+}
+
+/** Where Packer and its scripts write about a build, and we that it was begun. */
+export function logsOf({ root, name }: Pick<Build, "root" | "name">): string {
+  return join(root, ".homelab", "builds", name);
+}
+
+/** What is written down of a build that has not come to its end. */
+export function recordOf(build: Pick<Build, "root" | "name">): BuildRecord {
+  return new BuildRecord(logsOf(build));
 }
 
 interface Tools {
@@ -77,10 +88,13 @@ export interface Builder {
   isoThere?(iso: Iso, signal: AbortSignal): Promise<string | undefined>;
 }
 
-/** The steps that all builders have in common: ISO, Packer, provisioners. */
-export function packerSteps(build: Build, builder: Builder): Step[] {
+/**
+ * The steps that all builders have in common: ISO, Packer, provisioners.
+ * @param before what is done once all is at hand that Packer needs, right before it starts
+ */
+export function packerSteps(build: Build, builder: Builder, before: readonly Step[] = []): Step[] {
   const { root, name, settings } = build;
-  const logs = join(root, ".homelab", "builds", name);
+  const logs = logsOf(build);
   const password = randomBytes(18).toString("base64url");
   registerSecret(password);
   let tools: Tools;
@@ -127,6 +141,7 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
         file = await obtainIso(iso, join(tools.cacheDir, "isos"), { signal, output });
       },
     },
+    ...before,
     ...phases.map(
       (phase, index): Step => ({
         title: phase.title,
@@ -141,6 +156,8 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
             const trustFile = join(logs, "trusted.pem");
             if (trusted !== undefined)
               await writeFile(trustFile, await trustBundle(trusted), { mode: 0o600 });
+            const record = recordOf(build);
+            record.begin(await inputsOf(build));
             running = startBuild(
               {
                 program: tools.packer,
@@ -163,6 +180,7 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
                 ...(trusted === undefined ? {} : { trustFile }),
                 cacheDir: join(tools.cacheDir, "packer"),
                 signal: control.signal,
+                onStart: (pid) => record.packerRuns(pid),
                 ...(build.log === undefined ? {} : { log: build.log }),
               },
               phases,
@@ -177,6 +195,25 @@ export function packerSteps(build: Build, builder: Builder): Step[] {
       }),
     ),
   ];
+}
+
+/** Differs for each set of settings, files of Packer and scripts that an image is made from. */
+export async function inputsOf({ root, name, settings }: Build): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(imageVariables(settings, name)));
+  const folder = join(root, "packer");
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    // What was built lies beside what it is built from.
+    .filter((file) => /\.(hcl|sh|yaml)$/.test(file));
+  for (const file of files.sort()) hash.update(`\0${relative(folder, file)}\0`).update(await readFile(file));
+  return hash.digest("hex");
+}
+
+/** The same steps, skipped for a reason that shows only once the list runs. */
+export function unless(reason: () => string | false, steps: readonly Step[]): Step[] {
+  return steps.map((step) => ({ ...step, skip: async () => reason() || ((await step.skip?.()) ?? false) }));
 }
 
 /** What the settings come to as variables of Packer. */
