@@ -119,10 +119,13 @@ exec /usr/bin/ssh "$@"
     return readFileSync(join(this.#bin, "arguments"), "utf8");
   }
 
-  /** The node's own record of who may do what. */
+  /** The node's own record of who may do what, users by name: it keeps them in an order of its own. */
   access(): Access {
     const text = readFileSync(join(this.sandbox.dir, "state", "access.json"), "utf8");
-    return JSON.parse(text, (key, value: unknown) => (key === "secretHash" ? undefined : value)) as Access;
+    const access = JSON.parse(text, (key, value: unknown) =>
+      key === "secretHash" ? undefined : value,
+    ) as Access;
+    return { ...access, users: [...access.users].sort((a, b) => a.userid.localeCompare(b.userid)) };
   }
 
   /** The API as whoever has the token in .env sees it, or that of somebody else. */

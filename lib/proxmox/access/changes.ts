@@ -6,7 +6,14 @@ export interface AccessChange {
   /** Takes it back. */
   readonly undo?: { readonly description: string; readonly words: readonly string[] };
   /** The token that it makes: its answer has the secret. */
-  readonly makesToken?: string;
+  readonly makesToken?: MadeToken;
+}
+
+/** What a token is known by that is made now. */
+export interface MadeToken {
+  readonly user: string;
+  readonly token: string;
+  readonly comment: string;
 }
 
 /** Who is given something, or has something taken away. */
@@ -90,7 +97,7 @@ export function addToken(user: string, token: string, comment: string): AccessCh
       description: `token ${fullTokenId(user, token)} removed`,
       words: ["pveum", "user", "token", "remove", user, token],
     },
-    makesToken: token,
+    makesToken: { user, token, comment },
   };
 }
 

@@ -1,8 +1,9 @@
 /** The user, the token and the roles of the tasks on the node, by pveum over SSH. */
-export { carryOut, type NewToken } from "./carry-out.ts";
+export { carryOut } from "./carry-out.ts";
 export { type AccessChange, addToken, commentToken, takeRole } from "./changes.ts";
 export { pendingMark, replacedMark, SETTLED } from "./marks.ts";
 export { type AccessNames, accessNames, fullTokenId, nextTokenName } from "./names.ts";
+export type { NewToken } from "./new-token.ts";
 export { commandsToPaste } from "./paste.ts";
 export { removalOf } from "./removal.ts";
 export { rightsToGive } from "./rights.ts";

@@ -58,8 +58,7 @@ export async function accessState(shell: NodeShell, user: string, signal: AbortS
     asked(shell, ["acl", "list"], aclSchema, signal),
   ]);
   const own = users.find(({ userid }) => userid === user);
-  const tokens =
-    own === undefined ? [] : await asked(shell, ["user", "token", "list", user], tokensSchema, signal);
+  const tokens = own === undefined ? [] : await tokensOf(shell, user, signal);
   return {
     release,
     roles: new Map(
@@ -72,11 +71,7 @@ export async function accessState(shell: NodeShell, user: string, signal: AbortS
       ]),
     ),
     userComment: own?.comment,
-    tokens: tokens.map(({ tokenid, privsep, comment }) => ({
-      name: tokenid,
-      separate: privsep,
-      mark: tokenMark(comment),
-    })),
+    tokens,
     acl: acl.map(({ path, roleid, type, ugid, propagate }) => ({
       path,
       role: roleid,
@@ -85,6 +80,16 @@ export async function accessState(shell: NodeShell, user: string, signal: AbortS
       propagate,
     })),
   };
+}
+
+/** A user's tokens. @throws {CommandError} where there is no such user */
+export async function tokensOf(shell: NodeShell, user: string, signal?: AbortSignal): Promise<TokenState[]> {
+  const tokens = await asked(shell, ["user", "token", "list", user], tokensSchema, signal);
+  return tokens.map(({ tokenid, privsep, comment }) => ({
+    name: tokenid,
+    separate: privsep,
+    mark: tokenMark(comment),
+  }));
 }
 
 async function nodeRelease(shell: NodeShell, signal: AbortSignal): Promise<PveRelease> {
@@ -102,9 +107,10 @@ async function asked<Schema extends v.GenericSchema>(
   shell: NodeShell,
   words: readonly string[],
   schema: Schema,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<v.InferOutput<Schema>> {
-  const { stdout } = await shell.run(["pveum", ...words, "--output-format", "json"], { signal });
+  const line = ["pveum", ...words, "--output-format", "json"];
+  const { stdout } = await shell.run(line, signal === undefined ? {} : { signal });
   try {
     return v.parse(schema, JSON.parse(stdout));
   } catch (error) {
