@@ -219,20 +219,26 @@ export class Tofu {
       if (event?.kind === "diagnostic") diagnostics.push(event.diagnostic);
       if (event !== undefined) onEvent?.(event);
     });
-    if (result.exitCode !== 0) {
-      this.#options.signal?.throwIfAborted();
+    if (result.exitCode !== 0)
       throw tofuFailure(`${this.#name} ${failed}`, diagnostics, result.stderr, this.#options.varFiles);
-    }
     return diagnostics.filter(isWorthSaying).map(explain);
   }
 
-  /** Runs tofu to its end, whatever its exit code. */
+  /** Runs tofu to its end, whatever its exit code. What it says when it was interrupted is told nobody: it was us. */
   async #run(args: readonly string[], onLine: (line: string) => void = () => {}): Promise<RunResult> {
     const { program, directory, signal } = this.#options;
     signal?.throwIfAborted();
     // It comes to its end when we are killed, and needs its folder for as long.
     const onStart = (pid: number): void => lendFolder(this.#scratch.path, pid);
-    return await runGently(program, args, { cwd: directory, env: this.#env, signal, onLine, onStart });
+    const result = await runGently(program, args, {
+      cwd: directory,
+      env: this.#env,
+      signal,
+      onLine,
+      onStart,
+    });
+    if (result.exitCode !== 0) signal?.throwIfAborted();
+    return result;
   }
 }
 
