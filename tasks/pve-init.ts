@@ -4,7 +4,7 @@ import { accessNames, commandsToPaste, type PveRelease, releaseOf, shellFrom } f
 import { defineCommand, main, type TaskContext } from "../lib/task/index.ts";
 import { makeSteps } from "./pve-init/make.ts";
 import { removeSteps } from "./pve-init/remove.ts";
-import { INIT_USES, type InitRequest } from "./pve-init/request.ts";
+import { INIT_USES, type InitRequest, inWords } from "./pve-init/request.ts";
 import { rotateSteps } from "./pve-init/rotate.ts";
 
 const FLAGS = {
@@ -108,7 +108,7 @@ const command = defineCommand({
         await steps(remove);
         const { token, removed } = rotated();
         return result(
-          token === undefined ? "Nothing was changed" : `${token} has replaced ${removed.join(" and ")}`,
+          token === undefined ? "Nothing was changed" : `${token} has replaced ${inWords(removed)}`,
           { token, removed },
         );
       }

@@ -20,7 +20,7 @@ import {
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
-import { demandDotenvCounts, type InitRequest, shownChanges, targetOf } from "./request.ts";
+import { demandDotenvCounts, type InitRequest, inWords, shownChanges, targetOf } from "./request.ts";
 import { knownToken, saveToken } from "./save-token.ts";
 import { type ApiAddress, trustStep } from "./trust.ts";
 import { tryToken } from "./try-token.ts";
@@ -133,8 +133,9 @@ export function makeSteps(request: InitRequest): {
 function planFor(request: InitRequest, state: AccessState, note: (line: string) => void): Plan {
   const { names, settings } = request;
   const { current, elsewhere, lost, replaced } = reportTokens(state, names, knownToken(request));
-  if (current === undefined && elsewhere !== undefined) {
-    throw secretElsewhere(fullTokenId(names.user, elsewhere.name), names.token);
+  if (current === undefined && elsewhere.length > 0) {
+    const tokens = elsewhere.map(({ name }) => fullTokenId(names.user, name));
+    throw secretElsewhere(tokens, names.token);
   }
   const token = current?.name ?? names.token;
   const wanted = grants(state.release, settings, names.rolePrefix);
@@ -177,9 +178,12 @@ async function offerExtras(
   return extras.length;
 }
 
-function secretElsewhere(token: string, name: string): UsageError {
+function secretElsewhere(tokens: readonly string[], name: string): UsageError {
+  const many = tokens.length > 1;
   return new UsageError({
-    what: `The token ${token} is there, and its secret is not in .env`,
+    what: many
+      ? `The tokens ${inWords(tokens)} are there, and their secrets are not in .env`
+      : `The token ${inWords(tokens)} is there, and its secret is not in .env`,
     why: "Proxmox tells a secret once, when the token is made",
     todo: [
       "Whoever has it may put it into .env: PM_API_TOKEN_ID and PM_API_TOKEN_SECRET",

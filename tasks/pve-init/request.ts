@@ -44,6 +44,12 @@ export function shownChanges(changes: readonly AccessChange[]): string[] {
   return changes.map(({ words }) => `  ${quoteWords(words)}`);
 }
 
+/** "tasks", "tasks and tasks-2", "tasks, tasks-2 and tasks-3" */
+export function inWords(names: readonly string[]): string {
+  const before = names.slice(0, -1).join(", ");
+  return [...(before === "" ? [] : [before]), ...names.slice(-1)].join(" and ");
+}
+
 /** @throws {UsageError} where what is saved to .env would not count */
 export function demandDotenvCounts({ sources, dotenv }: InitRequest): void {
   const names: readonly SettingName[] = ["PM_API_TOKEN_ID", "PM_API_TOKEN_SECRET"];

@@ -11,15 +11,15 @@ import {
   mendToken,
   type NewToken,
   nextTokenName,
+  noteReplaced,
   pendingMark,
-  replacedMark,
   reportTokens,
   rightsToGive,
   SETTLED,
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step } from "../../lib/task/index.ts";
-import { demandDotenvCounts, type InitRequest, shownChanges, targetOf } from "./request.ts";
+import { demandDotenvCounts, type InitRequest, inWords, shownChanges, targetOf } from "./request.ts";
 import { knownToken, saveToken } from "./save-token.ts";
 import { type ApiAddress, trustStep } from "./trust.ts";
 import { tryToken } from "./try-token.ts";
@@ -78,7 +78,7 @@ export function rotateSteps(request: InitRequest): {
     {
       title: "Make the new token",
       async run(control) {
-        const which = plan.removed.map((name) => fullTokenId(names.user, name)).join(" and ");
+        const which = inWords(plan.removed.map((name) => fullTokenId(names.user, name)));
         const what = plan.fresh
           ? `Replace ${which} by ${fullTokenId(names.user, plan.name)}, and save that to ${dotenv}?`
           : `Remove ${which}, which ${fullTokenId(names.user, plan.name)} has replaced?`;
@@ -140,33 +140,28 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
       ],
     };
   }
-  const old = current ?? elsewhere;
-  if (old === undefined) throw nothingToReplace(fullTokenId(user, names.token));
+  const old = current === undefined ? elsewhere : [current];
+  const [first] = old;
+  if (first === undefined) throw nothingToReplace(fullTokenId(user, names.token));
   demandDotenvCounts(request);
   const name = nextTokenName(
-    old.name,
+    first.name,
     state.tokens.map((token) => token.name),
   );
   const rights = rightsToGive(state, names, wanted, [name]);
   return {
     name,
     fresh: true,
-    removed: [old.name],
+    removed: old.map((token) => token.name),
     before: [
       ...rights.before,
-      {
-        ...commentToken(user, old.name, replacedMark(name)),
-        undo: {
-          description: `${fullTokenId(user, old.name)} counts as before`,
-          words: commentToken(user, old.name, SETTLED).words,
-        },
-      },
+      ...old.map((token) => noteReplaced(user, token, name)),
       addToken(user, name, pendingMark(runMark())),
       ...rights.after,
     ],
     after: [
       commentToken(user, name, SETTLED),
-      ...[old, ...lost].flatMap((each) => dropToken(state, user, each)),
+      ...[...old, ...lost].flatMap((each) => dropToken(state, user, each)),
     ],
   };
 }
@@ -174,7 +169,7 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
 function nothingToReplace(token: string): UsageError {
   return new UsageError({
     what: "There is no token to replace",
-    why: `Neither the one in .env nor ${token} is on the node`,
+    why: `Neither the one in .env nor ${token}, nor one that has taken its place, is on the node`,
     todo: ["Make one:", "$ npm run pve-init"],
     left: ["Nothing was changed"],
   });

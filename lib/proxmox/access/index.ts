@@ -1,7 +1,7 @@
 /** The user, the token and the roles of the tasks on the node, by pveum over SSH. */
 export { carryOut } from "./carry-out.ts";
 export { type AccessChange, addToken, commentToken, takeRole } from "./changes.ts";
-export { pendingMark, replacedMark, SETTLED } from "./marks.ts";
+export { pendingMark, SETTLED } from "./marks.ts";
 export { type AccessNames, accessNames, fullTokenId, nextTokenName } from "./names.ts";
 export type { NewToken } from "./new-token.ts";
 export { commandsToPaste } from "./paste.ts";
@@ -11,6 +11,7 @@ export { type AccessState, accessState } from "./state.ts";
 export {
   dropToken,
   mendToken,
+  noteReplaced,
   reportTokens,
   type TokenReport,
   tokenNameOf,

@@ -47,11 +47,20 @@ export function fullTokenId(user: string, token: string): string {
   return `${user}!${token}`;
 }
 
-/** The name for the token that takes another one's place: tasks-2 for tasks, tasks-3 for tasks-2. */
+/** The name for the token that takes another one's place: tasks-2 for tasks, or a higher one than any that is taken. */
 export function nextTokenName(current: string, taken: readonly string[]): string {
-  const [, base = current, number = "1"] = /^(.+?)-(\d{1,6})$/.exec(current) ?? [];
-  for (let next = Number(number) + 1; ; next += 1) {
-    const name = `${base}-${next}`;
-    if (!taken.includes(name)) return name;
-  }
+  const { base } = counted(current);
+  const numbers = [current, ...taken].map(counted).filter((each) => each.base === base);
+  return `${base}-${Math.max(...numbers.map(({ number }) => number)) + 1}`;
+}
+
+/** Whether a token is called so, or as one is that took its place: tasks, tasks-2 and tasks-9 for tasks. */
+export function isOrFollows(name: string, first: string): boolean {
+  const [one, other] = [counted(name), counted(first)];
+  return name === first || (one.base === other.base && one.number > other.number);
+}
+
+function counted(name: string): { readonly base: string; readonly number: number } {
+  const [, base = name, number = "1"] = /^(.+?)-(\d{1,6})$/.exec(name) ?? [];
+  return { base, number: Number(number) };
 }

@@ -82,14 +82,16 @@ export async function accessState(shell: NodeShell, user: string, signal: AbortS
   };
 }
 
-/** A user's tokens. @throws {CommandError} where there is no such user */
+/** A user's tokens, by name: the node lists them in no order. @throws {CommandError} where there is no such user */
 export async function tokensOf(shell: NodeShell, user: string, signal?: AbortSignal): Promise<TokenState[]> {
   const tokens = await asked(shell, ["user", "token", "list", user], tokensSchema, signal);
-  return tokens.map(({ tokenid, privsep, comment }) => ({
-    name: tokenid,
-    separate: privsep,
-    mark: tokenMark(comment),
-  }));
+  return tokens
+    .map(({ tokenid, privsep, comment }) => ({
+      name: tokenid,
+      separate: privsep,
+      mark: tokenMark(comment),
+    }))
+    .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
 }
 
 async function nodeRelease(shell: NodeShell, signal: AbortSignal): Promise<PveRelease> {

@@ -1,16 +1,16 @@
 import { TaskError, UsageError } from "../../errors.ts";
 import type { RunMark } from "../../run-mark.ts";
 import { type AccessChange, commentToken, deleteToken, separateToken, takeRole } from "./changes.ts";
-import { isAtIt, SETTLED } from "./marks.ts";
-import { type AccessNames, fullTokenId } from "./names.ts";
+import { isAtIt, replacedMark, SETTLED } from "./marks.ts";
+import { type AccessNames, fullTokenId, isOrFollows } from "./names.ts";
 import type { AccessState, TokenState } from "./state.ts";
 
 /** How the user's tokens stand, with what the settings have of them. */
 export interface TokenReport {
   /** The one that the settings have, where it is there and ours. */
   readonly current: TokenState | undefined;
-  /** One of ours whose secret the settings do not have. */
-  readonly elsewhere: TokenState | undefined;
+  /** Those of ours that are called as they were asked for, or have taken such a one's place; the settings have no secret of theirs. */
+  readonly elsewhere: readonly TokenState[];
   /** Made by runs that were killed before anybody had the secret. */
   readonly lost: readonly TokenState[];
   /** Tokens whose place the current one has taken. */
@@ -40,19 +40,15 @@ export function reportTokens(state: AccessState, names: AccessNames, known: stri
     ({ mark }) => current !== undefined && mark.kind === "replaced" && mark.by === current.name,
   );
   const lost = pending.map(({ token }) => token);
-  const others = tokens.filter(
+  const elsewhere = tokens.filter(
     (token) =>
+      isOrFollows(token.name, names.token) &&
       token.mark.kind !== "foreign" &&
       token !== current &&
       !lost.includes(token) &&
       !replaced.includes(token),
   );
-  return {
-    current,
-    elsewhere: others.find(({ name }) => name === names.token),
-    lost,
-    replaced,
-  };
+  return { current, elsewhere, lost, replaced };
 }
 
 /** Take a token away, and before that its entries in the access control list. */
@@ -82,6 +78,18 @@ export function mendToken(user: string, { name, separate, mark }: TokenState): A
     ...(separate ? [] : [separateToken(user, name)]),
     ...(mark.kind === "settled" ? [] : [commentToken(user, name, SETTLED)]),
   ];
+}
+
+/** Note of a token that another one takes its place. */
+export function noteReplaced(user: string, { name, mark }: TokenState, by: string): AccessChange {
+  const before = mark.kind === "replaced" ? replacedMark(mark.by) : SETTLED;
+  return {
+    ...commentToken(user, name, replacedMark(by)),
+    undo: {
+      description: `${fullTokenId(user, name)} counts as before`,
+      words: commentToken(user, name, before).words,
+    },
+  };
 }
 
 /** The name of the token in a PM_API_TOKEN_ID, where it is one of this user's. */
