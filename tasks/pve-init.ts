@@ -4,7 +4,7 @@ import { accessNames, commandsToPaste, type PveRelease, releaseOf, shellFrom } f
 import { defineCommand, main, type TaskContext } from "../lib/task/index.ts";
 import { makeSteps } from "./pve-init/make.ts";
 import { removeSteps } from "./pve-init/remove.ts";
-import { INIT_USES, type InitRequest, inWords } from "./pve-init/request.ts";
+import { commandFor, INIT_USES, type InitRequest, inWords } from "./pve-init/request.ts";
 import { rotateSteps } from "./pve-init/rotate.ts";
 
 const FLAGS = {
@@ -34,16 +34,16 @@ function demandSense({ flags, sandbox }: Context): void {
       todo: ["Use one of them"],
     });
   }
-  const user = flags.user ?? accessNames({}).user;
+  const names = accessNames(flags);
   if (
     sandbox !== undefined &&
     (flags.rotate || flags.remove) &&
-    sandbox.endpoints.tokenId.startsWith(`${user}!`)
+    sandbox.endpoints.tokenId.startsWith(`${names.user}!`)
   ) {
     throw new UsageError({
       what: "The sandbox's own token stays as it is",
       why: `Every task with --sandbox uses ${sandbox.endpoints.tokenId}`,
-      todo: ["Try it with another user:", "$ npm run pve-init -- --sandbox --user try@pve"],
+      todo: ["Try it with another user:", commandFor({ ...names, user: "try@pve" }, "--sandbox")],
     });
   }
 }

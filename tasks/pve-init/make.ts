@@ -1,6 +1,7 @@
 import { UsageError } from "../../lib/errors.ts";
 import {
   type AccessChange,
+  type AccessNames,
   type AccessState,
   accessState,
   addToken,
@@ -20,7 +21,14 @@ import {
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step, StepControl } from "../../lib/task/index.ts";
-import { demandDotenvCounts, type InitRequest, inWords, shownChanges, targetOf } from "./request.ts";
+import {
+  commandFor,
+  demandDotenvCounts,
+  type InitRequest,
+  inWords,
+  shownChanges,
+  targetOf,
+} from "./request.ts";
 import { knownToken, saveToken } from "./save-token.ts";
 import { type ApiAddress, trustStep } from "./trust.ts";
 import { tryToken } from "./try-token.ts";
@@ -95,7 +103,7 @@ export function makeSteps(request: InitRequest): {
       async run({ signal }) {
         const { PM_API_TOKEN_SECRET: secret = "" } = settings;
         token ??= { id: fullTokenId(names.user, plan.token), secret };
-        await tryToken(request, address, token, signal);
+        await tryToken(request, address, token, { madeBy: plan.fresh ? [] : undefined, signal });
       },
     },
     {
@@ -135,7 +143,7 @@ function planFor(request: InitRequest, state: AccessState, note: (line: string) 
   const { current, elsewhere, lost, replaced } = reportTokens(state, names, knownToken(request));
   if (current === undefined && elsewhere.length > 0) {
     const tokens = elsewhere.map(({ name }) => fullTokenId(names.user, name));
-    throw secretElsewhere(tokens, names.token);
+    throw secretElsewhere(tokens, names);
   }
   const token = current?.name ?? names.token;
   const wanted = grants(state.release, settings, names.rolePrefix);
@@ -178,7 +186,7 @@ async function offerExtras(
   return extras.length;
 }
 
-function secretElsewhere(tokens: readonly string[], name: string): UsageError {
+function secretElsewhere(tokens: readonly string[], names: AccessNames): UsageError {
   const many = tokens.length > 1;
   return new UsageError({
     what: many
@@ -188,9 +196,9 @@ function secretElsewhere(tokens: readonly string[], name: string): UsageError {
     todo: [
       "Whoever has it may put it into .env: PM_API_TOKEN_ID and PM_API_TOKEN_SECRET",
       "Or replace it; the old one is then worth nothing, also elsewhere:",
-      "$ npm run pve-init -- --rotate",
+      commandFor(names, "--rotate"),
       "Or make another one beside it, for this machine:",
-      `$ npm run pve-init -- --token ${name}-here`,
+      commandFor({ ...names, token: `${names.token}-here` }),
     ],
     left: ["Nothing was changed"],
   });

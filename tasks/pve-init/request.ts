@@ -1,6 +1,12 @@
 import { givenText, type SettingName, type Settings, type Source } from "../../lib/config/index.ts";
 import { UsageError } from "../../lib/errors.ts";
-import { type AccessChange, type AccessNames, type NodeShell, quoteWords } from "../../lib/proxmox/index.ts";
+import {
+  type AccessChange,
+  type AccessNames,
+  type NodeShell,
+  nameFlags,
+  quoteWords,
+} from "../../lib/proxmox/index.ts";
 
 /** Settings of a node that is to be made ready; all have a default or can be found out. */
 export const INIT_USES = [
@@ -37,6 +43,12 @@ export interface InitRequest {
 /** How people know the node: "root@10.23.45.10". */
 export function targetOf({ shell }: InitRequest): string {
   return `${shell.target.user}@${shell.target.host}`;
+}
+
+/** The command to run now, for the same names. @param more flags besides */
+export function commandFor(names: AccessNames, ...more: readonly string[]): string {
+  const words = [...nameFlags(names), ...more];
+  return ["$ npm run pve-init", ...(words.length === 0 ? [] : ["--", ...words])].join(" ");
 }
 
 /** Commands for people, as they would be typed on the node. */

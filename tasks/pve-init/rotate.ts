@@ -1,6 +1,7 @@
 import { UsageError } from "../../lib/errors.ts";
 import {
   type AccessChange,
+  type AccessNames,
   accessState,
   addToken,
   carryOut,
@@ -19,7 +20,14 @@ import {
 } from "../../lib/proxmox/index.ts";
 import { runMark } from "../../lib/run-mark.ts";
 import type { Step } from "../../lib/task/index.ts";
-import { demandDotenvCounts, type InitRequest, inWords, shownChanges, targetOf } from "./request.ts";
+import {
+  commandFor,
+  demandDotenvCounts,
+  type InitRequest,
+  inWords,
+  shownChanges,
+  targetOf,
+} from "./request.ts";
 import { knownToken, saveToken } from "./save-token.ts";
 import { type ApiAddress, trustStep } from "./trust.ts";
 import { tryToken } from "./try-token.ts";
@@ -92,7 +100,7 @@ export function rotateSteps(request: InitRequest): {
       async run({ signal }) {
         const { PM_API_TOKEN_SECRET: secret = "" } = settings;
         token ??= { id: fullTokenId(names.user, plan.name), secret };
-        await tryToken(request, address, token, signal);
+        await tryToken(request, address, token, { madeBy: plan.fresh ? ["--rotate"] : undefined, signal });
       },
     },
     {
@@ -142,7 +150,7 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
   }
   const old = current === undefined ? elsewhere : [current];
   const [first] = old;
-  if (first === undefined) throw nothingToReplace(fullTokenId(user, names.token));
+  if (first === undefined) throw nothingToReplace(names);
   demandDotenvCounts(request);
   const name = nextTokenName(
     first.name,
@@ -166,11 +174,12 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
   };
 }
 
-function nothingToReplace(token: string): UsageError {
+function nothingToReplace(names: AccessNames): UsageError {
+  const token = fullTokenId(names.user, names.token);
   return new UsageError({
     what: "There is no token to replace",
     why: `Neither the one in .env nor ${token}, nor one that has taken its place, is on the node`,
-    todo: ["Make one:", "$ npm run pve-init"],
+    todo: ["Make one:", commandFor(names)],
     left: ["Nothing was changed"],
   });
 }

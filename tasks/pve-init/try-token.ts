@@ -1,22 +1,23 @@
 import { TaskError } from "../../lib/errors.ts";
 import { ApiFailure, missingPrivileges, ProxmoxApi } from "../../lib/proxmox/index.ts";
-import type { InitRequest } from "./request.ts";
+import { commandFor, type InitRequest, targetOf } from "./request.ts";
 import type { ApiAddress } from "./trust.ts";
 
 /**
  * Ask the API with a token, and what it may.
- * @param id "homelab@pve!tasks"
+ * @param token its id is "homelab@pve!tasks"
+ * @param madeBy the flags of a run that has made it just now, and takes it back should it not be taken
  * @throws {TaskError} where the API does not take it, or it may do less than the tasks need
  */
 export async function tryToken(
-  { settings }: InitRequest,
+  request: InitRequest,
   address: ApiAddress,
   token: { readonly id: string; readonly secret: string },
-  signal: AbortSignal,
+  { madeBy, signal }: { readonly madeBy: readonly string[] | undefined; readonly signal: AbortSignal },
 ): Promise<void> {
   const api = new ProxmoxApi({ ...address, tokenId: token.id, tokenSecret: token.secret });
   try {
-    const missing = await missingPrivileges(api, settings, signal);
+    const missing = await missingPrivileges(api, request.settings, signal);
     if (missing.length === 0) return;
     const rows = [
       ...new Set(missing.map(({ privilege, path, purpose }) => `${privilege} on ${path}: ${purpose}`)),
@@ -31,10 +32,17 @@ export async function tryToken(
     });
   } catch (error) {
     if (!(error instanceof ApiFailure) || error.status !== 401) throw error;
-    throw error.withTodo([
-      "If it was given another secret, or has expired, replace it:",
-      "$ npm run pve-init -- --rotate",
-    ]);
+    throw error.withTodo(
+      madeBy === undefined
+        ? [
+            "If it was given another secret, or has expired, replace it:",
+            commandFor(request.names, "--rotate"),
+          ]
+        : [
+            `It was made on ${targetOf(request)} just now: see that PM_API_URL and PM_SSH_HOST lead to the same node`,
+            commandFor(request.names, ...madeBy),
+          ],
+    );
   } finally {
     await api.close();
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
@@ -83,4 +83,72 @@ describe("a token that has replaced another one, without its .env", () => {
     assert.deepEqual(tokensOf("many"), { "tasks-8": SETTLED, "tasks-here": SETTLED });
     await lab.api(here).call("GET", "/version");
   });
+});
+
+/** The commands that it says to run now. */
+function commandsIn(stderr: string): string[] {
+  return [...stderr.matchAll(/^\s+\$ (npm run pve-init.*)$/gm)].map(([, command = ""]) => command);
+}
+
+describe("what to do now is about the same user, token and roles", () => {
+  const given = "--user own@pve --token mine --role-prefix Own";
+
+  async function failing(code: number, ...flags: string[]): Promise<string[]> {
+    const { exitCode, stderr } = await lab.init([...flags, "--yes"]);
+    assert.equal(exitCode, code, stderr);
+    return commandsIn(stderr);
+  }
+
+  test("where there is no token to replace", async () => {
+    assert.deepEqual(await failing(2, ...given.split(" "), "--rotate"), [`npm run pve-init -- ${given}`]);
+    assert.deepEqual(await failing(2, "--token", "other", "--rotate"), ["npm run pve-init -- --token other"]);
+  });
+
+  test("where the secret is not in .env", async () => {
+    assert.equal((await lab.init([...given.split(" "), "--yes"])).exitCode, 0);
+    rmSync(lab.dotenv);
+    assert.deepEqual(await failing(2, ...given.split(" ")), [
+      `npm run pve-init -- ${given} --rotate`,
+      "npm run pve-init -- --user own@pve --token mine-here --role-prefix Own",
+    ]);
+    assert.deepEqual(await failing(2), [
+      "npm run pve-init -- --rotate",
+      "npm run pve-init -- --token tasks-here",
+    ]);
+  });
+
+  test("where the token in .env is not taken", async () => {
+    await done("taken");
+    const { PM_TLS_CA = "", PM_API_TOKEN_ID = "" } = lab.saved();
+    const another = "01234567-89ab-4cde-8f01-23456789abcd";
+    const lines = { PM_TLS_CA, PM_API_TOKEN_ID, PM_API_TOKEN_SECRET: another };
+    writeFileSync(
+      lab.dotenv,
+      Object.entries(lines)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join(""),
+    );
+    const again = "npm run pve-init -- --user taken@pve --role-prefix Roletaken --rotate";
+    assert.deepEqual(await failing(1, ...names("taken")), [again]);
+  });
+
+  for (const flags of [[], ["--rotate"]]) {
+    test(`where a token that was made just now is not taken, ${flags[0] ?? "the first one"}`, async () => {
+      const user = flags.length === 0 ? "fresh" : "second";
+      if (flags.length > 0) await done(user);
+      const access = lab.access();
+      lab.sandbox.faults.set([
+        { where: "api", match: "GET /access/permissions*", count: "always", effect: { status: 401 } },
+      ]);
+      const { exitCode, stderr } = await lab.init([...names(user), "--yes", ...flags]);
+      lab.sandbox.faults.clear();
+      assert.equal(exitCode, 1, stderr);
+      assert.match(stderr, /PM_API_URL and PM_SSH_HOST[\s\S]*Rolled back: token /);
+      // There is nothing to replace: it is gone again.
+      const more = flags.map((flag) => ` ${flag}`).join("");
+      const again = `npm run pve-init -- --user ${user}@pve --role-prefix Role${user}${more}`;
+      assert.deepEqual(commandsIn(stderr), [again]);
+      assert.deepEqual(lab.access(), access);
+    });
+  }
 });

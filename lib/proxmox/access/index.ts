@@ -2,7 +2,7 @@
 export { carryOut } from "./carry-out.ts";
 export { type AccessChange, addToken, commentToken, takeRole } from "./changes.ts";
 export { pendingMark, SETTLED } from "./marks.ts";
-export { type AccessNames, accessNames, fullTokenId, nextTokenName } from "./names.ts";
+export { type AccessNames, accessNames, fullTokenId, nameFlags, nextTokenName } from "./names.ts";
 export type { NewToken } from "./new-token.ts";
 export { commandsToPaste } from "./paste.ts";
 export { removalOf } from "./removal.ts";

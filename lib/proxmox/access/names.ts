@@ -42,6 +42,13 @@ export function accessNames(
   return names;
 }
 
+/** The flags of pve-init that ask for these names: for commands that people are told to run. */
+export function nameFlags(names: AccessNames): string[] {
+  return (Object.keys(FORMS) as (keyof AccessNames)[]).flatMap((name) =>
+    names[name] === DEFAULT_NAMES[name] ? [] : [FORMS[name][1], names[name]],
+  );
+}
+
 /** "homelab@pve!tasks", as PM_API_TOKEN_ID has it. */
 export function fullTokenId(user: string, token: string): string {
   return `${user}!${token}`;
