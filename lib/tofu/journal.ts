@@ -1,13 +1,20 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import * as v from "valibot";
-import { runMark } from "../run-mark.ts";
+import { formatMark, parseMark, type RunMark, runMark } from "../run-mark.ts";
 
 const JournalSchema = v.pipe(
   v.string(),
   v.parseJson(),
   v.object({
-    runs: v.array(v.object({ id: v.string(), since: v.string(), guests: v.array(v.number()) })),
+    runs: v.array(
+      v.object({
+        id: v.string(),
+        since: v.string(),
+        guests: v.array(v.number()),
+        mark: v.optional(v.pipe(v.string(), v.transform(parseMark))),
+      }),
+    ),
   }),
 );
 
@@ -19,6 +26,8 @@ export interface BegunRun {
   readonly since: string;
   /** Numbers of the VMs and templates that were there before. */
   readonly guests: readonly number[];
+  /** Tells whether it still goes on; journals of former releases lack it. */
+  readonly mark?: RunMark | undefined;
 }
 
 /**
@@ -45,7 +54,11 @@ export class Journal {
   /** This run is about to make VMs. */
   begin(guests: readonly number[]): void {
     const { id, since } = runMark();
-    const runs = [...this.begun().filter((run) => run.id !== id), { id, since, guests }];
+    const before = this.begun().filter((run) => run.id !== id);
+    const runs = [...before, { id, since, guests, mark: runMark() }].map(({ mark, ...run }) => ({
+      ...run,
+      ...(mark === undefined ? {} : { mark: formatMark(mark) }),
+    }));
     mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
     const draft = `${this.#file}.new`;
     writeFileSync(draft, JSON.stringify({ runs }), { mode: 0o600 });

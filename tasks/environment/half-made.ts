@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { TaskError } from "../../lib/errors.ts";
 import { pollUntil } from "../../lib/poll.ts";
 import type { Step } from "../../lib/task/index.ts";
@@ -68,6 +69,13 @@ export function halfMadeStep(
         const what = `VM ${guest.vmid} (${guest.name}), which run ${run.id} of ${run.since} has left half made`;
         // Without consent the next step says that the name is taken.
         if (!(await confirm(`Remove ${what}? It is made anew`))) continue;
+        // The question may have stood for long, and the VM is removed by its number alone.
+        const now = (await guests(signal)).find(({ vmid }) => vmid === guest.vmid);
+        if (now === undefined) continue;
+        if (now.name !== guest.name || !isDeepStrictEqual(now.config, guest.config)) {
+          note(`VM ${guest.vmid} is not what it was when it was asked about (${now.name} now): it stays`);
+          continue;
+        }
         await remove?.(guest, signal);
         note(`Removed ${what}`);
       }

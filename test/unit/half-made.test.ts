@@ -74,9 +74,19 @@ test("the journal knows runs until they have ended, is for its owner alone, and 
   journal.begin([100]);
   journal.begin([100, 101]);
   const { id, since } = runMark();
-  assert.deepEqual(new Journal(file).begun(), [{ id, since, guests: [100, 101] }]);
+  assert.deepEqual(new Journal(file).begun(), [{ id, since, guests: [100, 101], mark: runMark() }]);
   assert.equal(statSync(file).mode & 0o777, 0o600);
   assert.deepEqual(readdirSync(join(dir, "begun")), ["k3s-single.json"]);
+  writeFileSync(file, JSON.stringify({ runs: [{ id: "0badc0de", since, guests: [] }] }));
+  journal.begin([]);
+  assert.deepEqual(
+    journal.begun().map((run) => [run.id, run.mark?.pid]),
+    [
+      ["0badc0de", undefined],
+      [id, process.pid],
+    ],
+    "a journal of a former release is gone on with",
+  );
   writeFileSync(file, '{"runs":[{"id":');
   assert.deepEqual(journal.begun(), []);
   journal.end();
@@ -139,6 +149,21 @@ test("a clone that nobody goes on with is not waited for: it stays, and is named
     /^VM 101 on pve is locked by a clone that has ended.* qm unlock 101; qm destroy 101/,
   );
 });
+
+for (const [what, later] of [
+  ["another VM by its number", guest(101, { description: "precious" }, { name: "somebody-elses" })],
+  [
+    "a VM of that name and these notes that somebody has worked on",
+    guest(101, { description: NOTES, scsi1: "a disk" }),
+  ],
+] as const) {
+  test(`${what}, which is there when the question is answered, stays`, async () => {
+    const seen = guest(101, { description: NOTES });
+    const { removed, notes } = await perform([[seen], [later]], true);
+    assert.deepEqual(removed, []);
+    assert.match(notes.join(), /^VM 101 is not what it was when it was asked about \(.+ now\): it stays$/);
+  });
+}
 
 test("without an answer nothing is removed", async () => {
   await assert.rejects(
