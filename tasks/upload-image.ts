@@ -8,14 +8,17 @@ import {
   type Content,
   createFree,
   type Deed,
-  demandFirst,
   demandImported,
+  demandOwn,
+  finishNotes,
   type ImageMetadata,
   imageMetadata,
   inspectQcow2,
   interruptedUploads,
   keepMetadata,
+  marked,
   type NodeLock,
+  type OwnVm,
   previewPlan,
   printable,
   type Qcow2,
@@ -49,8 +52,8 @@ export interface UploadDeps {
 }
 
 /**
- * Turn a qcow2 image into a template: check, send, verify, import. Whatever fails, the VM is removed again; what was sent
- * stays, and the next run goes on from it.
+ * Turn a qcow2 image into a template: check, send, verify, import. Whatever fails before it is done, the VM is removed
+ * again as long as it is still this run's; what was sent stays, and the next run goes on from it.
  */
 export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): Step[] {
   const { file, name } = request;
@@ -61,8 +64,14 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
   let content: Content;
   let lock: NodeLock | undefined;
   let existing: ImageMetadata | undefined;
+  let own: OwnVm | undefined;
   let made: ImageMetadata | undefined;
 
+  const demandStillOurs = async (signal: AbortSignal): Promise<OwnVm> => {
+    if (own === undefined) throw new Error("no VM was made");
+    await demandOwn(vms, own, signal);
+    return own;
+  };
   const isThere = (): string | false => existing !== undefined && "the template is there already";
   /** A step of those that make the template: there is nothing to do where it is there, and people can do it by hand. */
   const step = (
@@ -107,7 +116,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       async run({ signal }) {
         await way.demandNode(signal);
         plan = { ...plan, imagePath: way.place(name, content.sha256) };
-        const query = { name, sha256: content.sha256, alone: way.locks };
+        const query = { name, alone: way.locks };
         const left = await interruptedUploads(vms, query, signal);
         existing = await sameTemplate(vms, name, signal, content.sha256, left);
         if (existing === undefined) await way.demandRoom(plan, image, content, signal);
@@ -126,7 +135,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       title: "Remove what interrupted uploads of it have left",
       skip: isThere,
       async run({ signal, confirm, note }) {
-        const query = { name, sha256: content.sha256, alone: way.locks };
+        const query = { name, alone: way.locks };
         for (const { vmid } of await interruptedUploads(vms, query, signal)) {
           const what = `VM ${vmid} (${name}), which an interrupted upload has left`;
           if (!(await confirm(`Remove ${what}?`))) {
@@ -137,6 +146,8 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
               left: ["Nothing was changed"],
             });
           }
+          // While the question stood, it may have gone and its number become another's.
+          if (!(await interruptedUploads(vms, query, signal)).some((vm) => vm.vmid === vmid)) continue;
           await vms.destroy(vmid, { signal });
           note(`Removed ${what}`);
         }
@@ -158,10 +169,12 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
     step("Create the VM", "create", "The VM was not created", async (control) => {
       // Sending takes minutes: somebody may have taken the name in the meantime.
       await sameTemplate(vms, name, control.signal);
-      plan = await createFree(vms, plan, control);
-      await demandFirst(vms, plan, control.signal);
+      own = await createFree(vms, plan, { ...control, locked: way.locks });
+      plan = { ...plan, vmid: own.vmid };
+      await demandOwn(vms, own, control.signal);
     }),
     step("Import the disk", "import", "The disk was not imported", async ({ signal, output }) => {
+      await demandStillOurs(signal);
       await vms.importImage(plan, { signal, onLine: output });
       await demandImported(vms, plan.vmid, image, signal);
     }),
@@ -170,11 +183,12 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       "configure",
       "The VM was not configured",
       async ({ signal }) => {
+        const { mark } = await demandStillOurs(signal);
         const builtAt = (await stat(file)).mtime;
         const { k3sVersion } = request;
         const qcow2 = { path: file, bytes: image.fileSize, sha256: content.sha256 };
         made = imageMetadata({ name, k3sVersion, builtAt, vmid: plan.vmid, qcow2 });
-        plan = { ...plan, notes: renderNotes(made) };
+        plan = { ...plan, notes: marked(mark, renderNotes(made)) };
         await vms.addCloudInit(plan, { signal });
       },
     ),
@@ -183,6 +197,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       "template",
       "The VM was not turned into a template",
       async ({ signal }) => {
+        await demandStillOurs(signal);
         await vms.template(plan.vmid, { signal });
       },
     ),
@@ -192,6 +207,7 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
       async run({ signal, note }) {
         const metadata = existing ?? made;
         if (metadata === undefined) return;
+        await finishNotes(vms, name, own, signal);
         const kept = await keepMetadata(`${file}.json`, metadata);
         // An earlier run may have been killed between the template and this. What lies on the node goes last: as long as
         // it is there, a run knows that there is something left to do.

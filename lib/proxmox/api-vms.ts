@@ -69,6 +69,10 @@ export class ApiVms implements VmMaker {
     await this.#run(`/${vmid}/template`, {}, options);
   }
 
+  async describe(vmid: Vmid, notes: string, { signal }: RunOptions = {}): Promise<void> {
+    await this.#api.change("PUT", `${this.#path(vmid)}/config`, { description: notes }, signal);
+  }
+
   async destroy(vmid: Vmid, { patienceMs = 300_000, signal }: DestroyOptions = {}): Promise<void> {
     for (const deadline = Date.now() + patienceMs; ; ) {
       try {

@@ -76,6 +76,10 @@ export class Qm implements VmMaker {
     await this.#shell.run(["qm", "template", String(vmid)], options);
   }
 
+  async describe(vmid: Vmid, notes: string, options: RunOptions = {}): Promise<void> {
+    await this.#shell.run(["qm", "set", String(vmid), "--description", notes], options);
+  }
+
   /**
    * Remove a VM and its disks. An import whose SSH connection is gone goes on and holds the VM's lock: wait for it.
    * @throws {Error} with the command that does it by hand

@@ -50,6 +50,8 @@ export interface VmMaker {
   importImage(plan: TemplatePlan, options?: RunOptions): Promise<void>;
   addCloudInit(plan: TemplatePlan, options?: RunOptions): Promise<void>;
   template(vmid: Vmid, options?: RunOptions): Promise<void>;
+  /** Replace the notes of a VM or a template. */
+  describe(vmid: Vmid, notes: string, options?: RunOptions): Promise<void>;
   /** Remove a VM and its disks. An import that goes on holds the VM's lock: wait for it. */
   destroy(vmid: Vmid, options?: DestroyOptions): Promise<void>;
 }

@@ -38,6 +38,7 @@ import {
   UPLOAD_FOLDER,
   uploadPath,
 } from "../../lib/proxmox/index.ts";
+import { formatMark, runMark } from "../../lib/run-mark.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
@@ -699,14 +700,21 @@ describe("an upload that was killed", () => {
     });
   }
 
-  test("just before its VM became a template: its notes tell the image", async () => {
+  test("just before its VM became a template: its notes bear the mark until then", async () => {
     const [name, file] = [freshName(), await image()];
     const shell = new TroubledShell(async (words, run) => {
       if (words[1] === "template" || words[1] === "destroy") throw failed("killed");
       return await run(words);
     });
     await refused(upload({ file, name }, { shell }));
-    assert.equal((await pve.vms()).filter((vm) => vm.name === name && vm.template !== 1).length, 1);
+    const [left, ...others] = (await pve.vms()).filter((vm) => vm.name === name && vm.template !== 1);
+    assert.ok(left !== undefined && others.length === 0);
+    const description = String((await pve.config(left.vmid)).description);
+    assert.equal(parseNotes(description)?.version, name);
+    // This process lives: the mark says what it would after a kill.
+    assert.ok(description.includes(formatMark(runMark())));
+    const dead = description.replace(formatMark(runMark()), mark(here).replace(/^.*?: /, ""));
+    await pve.call("PUT", `/nodes/pve/qemu/${left.vmid}/config`, { description: dead });
     await upload({ file, name }, { yes: true });
     assert.deepEqual(
       (await pve.vms()).filter((vm) => vm.name === name).map(({ template }) => template),

@@ -77,7 +77,10 @@ export class ApiWay implements UploadWay {
       case "template":
         return call("POST", `/qemu/${plan.vmid}/template`);
       case "remove":
-        return call("DELETE", `/storage/IMPORT/content/${plan.imagePath}`);
+        return [
+          ...call("PUT", `/qemu/${plan.vmid}/config`, { description: plan.notes }),
+          ...call("DELETE", `/storage/IMPORT/content/${plan.imagePath}`),
+        ];
     }
   }
 

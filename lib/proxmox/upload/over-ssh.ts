@@ -46,7 +46,7 @@ export class SshWay implements UploadWay {
       case "template":
         return [quoteWords(["qm", "template", String(vmid)])];
       case "remove":
-        return [`rm -f ${imagePath}`];
+        return [quoteWords(["qm", "set", String(vmid), "--description", plan.notes]), `rm -f ${imagePath}`];
     }
   }
 
