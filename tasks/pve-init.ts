@@ -1,10 +1,11 @@
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { UsageError } from "../lib/errors.ts";
 import { accessNames, commandsToPaste, type PveRelease, releaseOf, shellFrom } from "../lib/proxmox/index.ts";
 import { defineCommand, main, type TaskContext } from "../lib/task/index.ts";
 import { makeSteps } from "./pve-init/make.ts";
+import { SANDBOX_FILE, settingsOnSandbox } from "./pve-init/on-sandbox.ts";
 import { removeSteps } from "./pve-init/remove.ts";
-import { commandFor, INIT_USES, type InitRequest, inWords } from "./pve-init/request.ts";
+import { commandFor, INIT_USES, type InitRequest, type InitSettings, inWords } from "./pve-init/request.ts";
 import { rotateSteps } from "./pve-init/rotate.ts";
 
 const FLAGS = {
@@ -43,7 +44,7 @@ function demandSense({ flags, sandbox }: Context): void {
     throw new UsageError({
       what: "The sandbox's own token stays as it is",
       why: `Every task with --sandbox uses ${sandbox.endpoints.tokenId}`,
-      todo: ["Try it with another user:", commandFor({ ...names, user: "try@pve" }, "--sandbox")],
+      todo: ["Try it with another user:", commandFor({ ...names, user: "try@pve" })],
     });
   }
 }
@@ -63,19 +64,29 @@ function showOnly({ flags, settings, result }: Context): void {
 }
 
 async function request(context: Context): Promise<InitRequest> {
-  const { flags, root, sandbox, sources, load, note } = context;
-  const known = context.settings.PM_API_URL !== undefined || context.settings.PM_SSH_HOST !== undefined;
-  const settings = known ? context.settings : await load(["PM_SSH_HOST"], INIT_USES);
+  const { flags, root, sandbox, sources } = context;
+  const names = accessNames(flags);
   const folder = sandbox?.dir ?? root;
-  if (sandbox !== undefined) note(`The sandbox's tokens are saved to ${folder}/pve-init.env, not to .env`);
+  const dotenv = join(folder, sandbox === undefined ? ".env" : SANDBOX_FILE);
+  const settings =
+    sandbox === undefined
+      ? await knownNode(context)
+      : await settingsOnSandbox(names.user, dotenv, sandbox.endpoints.tokenId, sources);
   return {
     shell: shellFrom(settings),
-    names: accessNames(flags),
+    names,
     settings,
-    dotenv: join(folder, sandbox === undefined ? ".env" : "pve-init.env"),
+    dotenv,
+    file: relative(root, dotenv),
     folder,
     sources: sandbox === undefined ? sources : [],
   };
+}
+
+/** The settings; where they lead to no node, its name is asked for. */
+async function knownNode({ settings, load }: Context): Promise<InitSettings> {
+  const known = settings.PM_API_URL !== undefined || settings.PM_SSH_HOST !== undefined;
+  return known ? settings : await load(["PM_SSH_HOST"], INIT_USES);
 }
 
 const command = defineCommand({
@@ -121,7 +132,7 @@ const command = defineCommand({
           ? "Nothing was changed"
           : changes === 0
             ? `Nothing to change: ${token} may do what the tasks need`
-            : `${token} may do what the tasks need${saved ? "; it is in .env" : ""}`;
+            : `${token} may do what the tasks need${saved ? `; it is in ${asked.file}` : ""}`;
       result(text, { token, changes, saved });
     } finally {
       await asked.shell.close();

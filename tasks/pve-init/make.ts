@@ -1,7 +1,6 @@
 import { UsageError } from "../../lib/errors.ts";
 import {
   type AccessChange,
-  type AccessNames,
   type AccessState,
   accessState,
   addToken,
@@ -143,7 +142,7 @@ function planFor(request: InitRequest, state: AccessState, note: (line: string) 
   const { current, elsewhere, lost, replaced } = reportTokens(state, names, knownToken(request));
   if (current === undefined && elsewhere.length > 0) {
     const tokens = elsewhere.map(({ name }) => fullTokenId(names.user, name));
-    throw secretElsewhere(tokens, names);
+    throw secretElsewhere(tokens, request);
   }
   const token = current?.name ?? names.token;
   const wanted = grants(state.release, settings, names.rolePrefix);
@@ -186,15 +185,15 @@ async function offerExtras(
   return extras.length;
 }
 
-function secretElsewhere(tokens: readonly string[], names: AccessNames): UsageError {
+function secretElsewhere(tokens: readonly string[], { names, file }: InitRequest): UsageError {
   const many = tokens.length > 1;
   return new UsageError({
     what: many
-      ? `The tokens ${inWords(tokens)} are there, and their secrets are not in .env`
-      : `The token ${inWords(tokens)} is there, and its secret is not in .env`,
+      ? `The tokens ${inWords(tokens)} are there, and their secrets are not in ${file}`
+      : `The token ${inWords(tokens)} is there, and its secret is not in ${file}`,
     why: "Proxmox tells a secret once, when the token is made",
     todo: [
-      "Whoever has it may put it into .env: PM_API_TOKEN_ID and PM_API_TOKEN_SECRET",
+      `Whoever has it may put it into ${file}: PM_API_TOKEN_ID and PM_API_TOKEN_SECRET`,
       "Or replace it; the old one is then worth nothing, also elsewhere:",
       commandFor(names, "--rotate"),
       "Or make another one beside it, for this machine:",

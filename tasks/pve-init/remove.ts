@@ -5,7 +5,7 @@ import { type InitRequest, shownChanges, targetOf } from "./request.ts";
 
 /** Remove from the node what pve-init has made there, and nothing else. */
 export function removeSteps(request: InitRequest): { readonly steps: Step[]; removed(): number } {
-  const { shell, names, settings, dotenv } = request;
+  const { shell, names, settings, dotenv, file } = request;
   const target = targetOf(request);
   let changes: readonly AccessChange[] = [];
   let removed = 0;
@@ -31,7 +31,7 @@ export function removeSteps(request: InitRequest): { readonly steps: Step[]; rem
       },
     },
     {
-      title: "Take the token out of .env",
+      title: `Take the token out of ${file}`,
       skip: () =>
         (removed === 0 && "nothing was removed") ||
         (tokenNameOf(names.user, settings.PM_API_TOKEN_ID) === undefined && "it is not there"),

@@ -33,8 +33,10 @@ export interface InitRequest {
   readonly shell: NodeShell;
   readonly names: AccessNames;
   readonly settings: InitSettings;
-  /** The .env that the token is saved to. */
+  /** The path of the .env that the token is saved to; on the sandbox, that of a file beside its state. */
   readonly dotenv: string;
+  /** The same as people know it, from the repository's folder: ".env". */
+  readonly file: string;
   /** The folder for a copy of the node's CA. */
   readonly folder: string;
   readonly sources: readonly Source[];

@@ -1,7 +1,6 @@
 import { UsageError } from "../../lib/errors.ts";
 import {
   type AccessChange,
-  type AccessNames,
   accessState,
   addToken,
   carryOut,
@@ -59,7 +58,7 @@ export function rotateSteps(request: InitRequest): {
   readonly remove: Step[];
   rotated(): Rotated;
 } {
-  const { shell, names, settings, dotenv } = request;
+  const { shell, names, settings, dotenv, file } = request;
   const target = targetOf(request);
   let plan: Plan;
   let address: ApiAddress;
@@ -116,7 +115,7 @@ export function rotateSteps(request: InitRequest): {
       title: "Remove the old token",
       skip: declined,
       run: async (control) => void (await carryOut(shell, plan.after, control)),
-      leaves: "The new token is in .env and works; run this again to remove the old one",
+      leaves: `The new token is in ${file} and works; run this again to remove the old one`,
     },
   ];
   const rotated = (): Rotated =>
@@ -150,7 +149,7 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
   }
   const old = current === undefined ? elsewhere : [current];
   const [first] = old;
-  if (first === undefined) throw nothingToReplace(names);
+  if (first === undefined) throw nothingToReplace(request);
   demandDotenvCounts(request);
   const name = nextTokenName(
     first.name,
@@ -174,11 +173,11 @@ async function planFor(request: InitRequest, signal: AbortSignal): Promise<Plan>
   };
 }
 
-function nothingToReplace(names: AccessNames): UsageError {
+function nothingToReplace({ names, file }: InitRequest): UsageError {
   const token = fullTokenId(names.user, names.token);
   return new UsageError({
     what: "There is no token to replace",
-    why: `Neither the one in .env nor ${token}, nor one that has taken its place, is on the node`,
+    why: `Neither the one in ${file} nor ${token}, nor one that has taken its place, is on the node`,
     todo: ["Make one:", commandFor(names)],
     left: ["Nothing was changed"],
   });

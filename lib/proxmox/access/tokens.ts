@@ -101,7 +101,7 @@ function foreignToken(user: string, token: string): UsageError {
   return new UsageError({
     what: `The token ${fullTokenId(user, token)} is there, and pve-init has not made it`,
     why: "Its comment does not bear the mark of pve-init, which leaves alone what is somebody else's",
-    todo: ["Make one of another name: --token tasks-here, with PM_API_TOKEN_ID empty in .env"],
+    todo: ["Make one of another name: --token tasks-here, with PM_API_TOKEN_ID empty"],
     left: ["Nothing was changed"],
   });
 }
