@@ -11,6 +11,7 @@ import { defineCommand, main, type Step, type StepControl } from "../lib/task/in
 import {
   demandPassphrase,
   environmentDirectory,
+  environmentPlaces,
   type StateProtection,
   stateProtection,
   TofuSession,
@@ -91,11 +92,8 @@ export async function environmentRequest(
   return {
     root,
     environment: settings.ENV,
-    // A state of the sandbox beside the real one would make the next plan destroy what it does not find.
-    ...(sandbox === undefined
-      ? {}
-      : { stateDir: join(sandbox.dir, "tofu", settings.ENV), embedded: settings.PM_API_URL.href }),
-    journal: join(sandbox?.dir ?? join(root, ".homelab"), "begun", `${settings.ENV}.json`),
+    ...environmentPlaces(root, settings.ENV, sandbox?.dir),
+    ...(sandbox === undefined ? {} : { embedded: settings.PM_API_URL.href }),
     variables: {
       pm_api_url: settings.PM_API_URL.href,
       pm_api_token_id: settings.PM_API_TOKEN_ID,

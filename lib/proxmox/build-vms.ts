@@ -65,7 +65,11 @@ async function namesake(api: ProxmoxApi, vm: VmDetails, signal: AbortSignal, now
   return { kind: "unfinished", vm, run, since, busy: await business(api, vm, signal, now) };
 }
 
-async function business(
+/**
+ * What speaks for somebody being at work with a build's VM, as a sentence's end; undefined when nothing does.
+ * @param now milliseconds since 1970, on the node's clock
+ */
+export async function business(
   api: ProxmoxApi,
   { vmid, node, status, config }: VmDetails,
   signal: AbortSignal,

@@ -27,7 +27,13 @@ export {
   version,
   vmDetails,
 } from "./inventory.ts";
-export { type Leftover, leftoversByApi, leftoversBySsh } from "./leftovers.ts";
+export {
+  isUploadLocked,
+  type Leftover,
+  leftoversByApi,
+  leftoversBySsh,
+  sameVm,
+} from "./leftovers/index.ts";
 export { type ClusterNode, NodeFacts, type NodeStorage } from "./node-facts.ts";
 export { places } from "./places.ts";
 export * from "./privileges/index.ts";

@@ -1,5 +1,6 @@
 export { formatDuration } from "../duration.ts";
 export { alone } from "./alone.ts";
+export { hasTerminal } from "./ask.ts";
 export { type Command, defineCommand, type TaskContext } from "./command.ts";
 export { sameRun } from "./failure.ts";
 export { main, ROOT } from "./main.ts";

@@ -46,3 +46,26 @@ export function varFiles(root: string, environment: string): string[] {
     (file) => existsSync(file),
   );
 }
+
+/**
+ * Where it is written down what an environment came to.
+ * @param root the repository's folder
+ * @param sandbox the embedded node's folder, where that is meant
+ */
+export function environmentPlaces(
+  root: string,
+  environment: string,
+  sandbox?: string,
+): { readonly journal: string; readonly stateDir?: string } {
+  const begun = journalFolder(root, sandbox);
+  return {
+    journal: join(begun, `${environment}.json`),
+    // A state of the sandbox beside the real one would make the next plan destroy what it does not find.
+    ...(sandbox === undefined ? {} : { stateDir: join(sandbox, "tofu", environment) }),
+  };
+}
+
+/** Where the journals of all environments lie. */
+export function journalFolder(root: string, sandbox?: string): string {
+  return join(sandbox ?? join(root, ".homelab"), "begun");
+}

@@ -17,12 +17,17 @@ export function halfMade(plan: Plan, guests: readonly Guest[], begun: readonly B
   const wanted = new Set(plan.changes.flatMap(({ after }) => after?.name ?? []));
   return guests.flatMap((guest) => {
     if (guest.template || known.has(guest.vmid) || !wanted.has(guest.name)) return [];
-    const run = begun.find(
-      ({ id, guests: before }) =>
-        !before.includes(guest.vmid) && guest.config?.description?.includes(`run ${id}`),
-    );
+    const run = makerOf(guest, begun);
     return run === undefined ? [] : [{ guest, run }];
   });
+}
+
+/** The run that has begun to make a VM: its number stands in the VM's notes, and the VM was not there before it. */
+export function makerOf(guest: Guest, begun: readonly BegunRun[]): BegunRun | undefined {
+  return begun.find(
+    ({ id, guests: before }) =>
+      !before.includes(guest.vmid) && guest.config?.description?.includes(`run ${id}`),
+  );
 }
 
 /** VMs that were not there before an interrupted run and are being cloned: until that is done they have no name. */

@@ -9,7 +9,7 @@ export {
 export { declaredValues } from "./declared.ts";
 export { describePlan, describeProgress, titleOf } from "./describe.ts";
 export { demandPassphrase, type StateProtection, stateProtection } from "./encryption.ts";
-export { environmentDirectory, listEnvironments, varFiles } from "./environments.ts";
+export { environmentDirectory, environmentPlaces, listEnvironments, varFiles } from "./environments.ts";
 export type { TofuEvent } from "./events.ts";
 export { type FormatOptions, unformatted } from "./format.ts";
 export {
@@ -25,6 +25,7 @@ export {
   refuseShrinking,
 } from "./guards.ts";
 export { beingCloned, halfMade } from "./half-made.ts";
+export { type Interrupted, interrupted } from "./interrupted.ts";
 export { type BegunRun, Journal } from "./journal.ts";
 export { leftovers } from "./leftovers.ts";
 export { untilOrphansEnd } from "./orphans.ts";

@@ -57,7 +57,11 @@ export async function untilOrphansEnd(state: string, { signal, say, embedded }: 
   );
 }
 
-function orphansOf(state: string, of: (api: string) => boolean = () => true): number[] {
+/**
+ * The processes of an OpenTofu that a killed run has left at work on a state.
+ * @param state the folder it lies in
+ */
+export function orphansOf(state: string, of: (api: string) => boolean = () => true): number[] {
   return neededFolders().flatMap(({ path, pids }) => {
     try {
       const [place, api = ""] = readFileSync(join(path, STATE_FILE), "utf8").split("\n");

@@ -1,4 +1,10 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import * as v from "valibot";
+import { stateProtection } from "./encryption.ts";
+
+/** What kind of resource a VM is to the provider. */
+const VM_TYPE = "proxmox_virtual_environment_vm";
 
 const ResourceSchema = v.object({
   address: v.string(),
@@ -25,9 +31,49 @@ export function vmsInState(state: unknown): ManagedVm[] {
       return;
     }
     const { address, type, values } = resource.output;
-    if (type !== "proxmox_virtual_environment_vm" || !values.id) return;
+    if (type !== VM_TYPE || !values.id) return;
     found.push({ address, vmid: Number(values.id), name: values.name ?? "" });
   };
   visit(state);
   return found;
+}
+
+/** As much of a state's file as tells its VMs. The form is OpenTofu's own: what looks otherwise tells nothing. */
+const StateFileSchema = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    version: v.literal(4),
+    resources: v.array(
+      v.object({
+        type: v.string(),
+        instances: v.array(v.object({ attributes: v.object({ id: v.optional(v.nullable(v.string())) }) })),
+      }),
+    ),
+  }),
+);
+
+/**
+ * The numbers of the VMs that an environment's state knows, without OpenTofu.
+ * @param directory of the environment
+ * @param stateDir where the state lies, when it is not there
+ * @returns undefined where that cannot be told: the state is encrypted, elsewhere, or of a form that is not known
+ */
+export async function vmsKnown(
+  directory: string,
+  stateDir?: string,
+): Promise<ReadonlySet<number> | undefined> {
+  try {
+    const protection = await stateProtection(directory, stateDir);
+    if (protection === "none yet") return new Set();
+    if (protection !== "readable") return undefined;
+    const text = await readFile(join(stateDir ?? directory, "terraform.tfstate"), "utf8");
+    const { resources } = v.parse(StateFileSchema, text);
+    const ids = resources
+      .filter(({ type }) => type === VM_TYPE)
+      .flatMap(({ instances }) => instances.map(({ attributes }) => Number(attributes.id ?? Number.NaN)));
+    return ids.some(Number.isNaN) ? undefined : new Set(ids);
+  } catch {
+    return undefined;
+  }
 }

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UPLOAD_FOLDER } from "../../lib/proxmox/index.ts";
+import { formatMark, runMark } from "../../lib/run-mark.ts";
 import {
   haveFork,
   haveKubeconfig,
@@ -37,6 +38,8 @@ const OLDER = "alma9-k3-node-amd64-v1.27.9-v1";
 const OLD = "alma9-k3-node-amd64-v1.28.5-v1";
 const UPLOADED = "alma9-k3-node-amd64-v1.35.6-v7";
 const LEFT_VM = "alma9-k3-node-amd64-v1.35.6-v9";
+/** Of a run of this machine whose process is gone. */
+const LEFT_MARK = `Being uploaded (0123456789abcdef): ${formatMark({ ...runMark(), pid: 1, identity: "start-0" })}`;
 const LEFT_FILE = `${UPLOAD_FOLDER}/alma9-k3-node-amd64-v1.35.6-v8-0123456789ab.qcow2`;
 /** A user and roles that nobody else needs. */
 const TRIED = ["--user", "try@pve", "--role-prefix", "Try"] as const;
@@ -101,7 +104,7 @@ export const TASKS = {
     flags: () => ["--yes"],
     async arrange(world) {
       if (!(await namesOf(world)).includes(LEFT_VM))
-        await world.pve.createVm(150, LEFT_VM, { tags: "homelab;k3s" });
+        await world.pve.createVm(150, LEFT_VM, { tags: "homelab;k3s", description: LEFT_MARK });
       mkdirSync(world.onNode(UPLOAD_FOLDER), { recursive: true });
       writeFileSync(world.onNode(LEFT_FILE), "half an image");
     },

@@ -9,6 +9,7 @@ import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT, type Step, type StepControl } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import type { PlannedVm, VariableValue } from "../../lib/tofu/index.ts";
+import { vmsKnown } from "../../lib/tofu/state.ts";
 import { type ApplyDeps, type ApplyRequest, type ApplyResult, applySteps } from "../../tasks/tf-apply.ts";
 import { destroySteps } from "../../tasks/tf-destroy.ts";
 import type { EnvironmentRequest } from "../../tasks/tf-init.ts";
@@ -274,11 +275,15 @@ describe("an environment's life on the embedded node", () => {
     );
   });
 
-  test("state and plugins lie with the sandbox, and no secret is in the state", () => {
+  test("state and plugins lie with the sandbox, and no secret is in the state", async () => {
     const state = join(stateDir, "terraform.tfstate");
     assert.equal(statSync(stateDir).mode & 0o777, 0o700);
     assert.ok(existsSync(join(stateDir, ".terraform")));
     assert.match(readFileSync(state, "utf8"), /"k3s-s1"/);
+    assert.deepEqual(
+      await vmsKnown(join(ROOT, "terraform", "envs", "k3s-single"), stateDir),
+      new Set([vmid]),
+    );
     assert.ok(!readFileSync(state, "utf8").includes(sandbox.endpoints.tokenSecret));
     assert.equal(existsSync(join(ROOT, "terraform", "envs", "k3s-single", "terraform.tfstate")), false);
   });
