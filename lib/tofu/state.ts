@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
@@ -67,7 +68,10 @@ export async function vmsKnown(
     const protection = await stateProtection(directory, stateDir);
     if (protection === "none yet") return new Set();
     if (protection !== "readable") return undefined;
-    const text = await readFile(join(stateDir ?? directory, "terraform.tfstate"), "utf8");
+    const file = join(stateDir ?? directory, "terraform.tfstate");
+    const text = await readFile(file, "utf8");
+    // OpenTofu makes an empty one when it locks it; one that held something before has a backup.
+    if (text === "" && !existsSync(`${file}.backup`)) return new Set();
     const { resources } = v.parse(StateFileSchema, text);
     const ids = resources
       .filter(({ type }) => type === VM_TYPE)

@@ -134,6 +134,13 @@ test("a VM that a dead run has begun to make is listed with its run, and removed
 
 test("killed before OpenTofu has written any state, too", async () => {
   begun(ENDED);
+  // The lock has made the file by then.
+  writeFileSync(state, "");
+  assert.equal(await busy(), undefined);
+  writeFileSync(`${state}.backup`, "{}");
+  assert.match((await busy()) ?? "", /cannot be told here/, "cut off while it was written anew");
+  rmSync(`${state}.backup`);
+  rmSync(state);
   assert.equal((await session(true)).removed.length, 1);
 });
 
