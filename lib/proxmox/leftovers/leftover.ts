@@ -59,7 +59,7 @@ export async function busyUpload(
   const here = goesOn(run);
   if (here !== undefined) return here ? `process ${run.pid} is at it` : undefined;
   if (now() - Date.parse(run.since) < LONG_MS)
-    return `it may go on at ${run.by}, where leftovers knows; here it counts as left a day after it began`;
+    return `it may go on at ${run.by}: leftovers knows when it is run there; here it counts as left once it is a day old`;
   return locked === undefined
     ? `it may go on at ${run.by}: whether its lock is free, SSH to the node would tell`
     : undefined;
