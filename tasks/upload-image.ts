@@ -23,6 +23,7 @@ import {
   printable,
   type Qcow2,
   readContent,
+  removeInterrupted,
   renderNotes,
   sameTemplate,
   type TemplatePlan,
@@ -148,8 +149,12 @@ export function uploadSteps(request: UploadRequest, { way, done }: UploadDeps): 
           }
           // While the question stood, it may have gone and its number become another's.
           if (!(await interruptedUploads(vms, query, signal)).some((vm) => vm.vmid === vmid)) continue;
-          await vms.destroy(vmid, { signal });
+          const disks = await removeInterrupted(vms, vmid, plan.storage, signal);
           note(`Removed ${what}`);
+          for (const disk of disks)
+            note(
+              `${disk} stays, for nothing tells whose it is; if nobody wants it, on the node: pvesm free ${disk}`,
+            );
         }
       },
     },

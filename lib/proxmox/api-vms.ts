@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
 import type { RunOptions } from "../process.ts";
-import { configAnswer } from "./api/answers.ts";
+import { configAnswer, contentAnswer } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
 import { ApiFailure } from "./api/failures.ts";
-import { nodePath, vmPath } from "./api/paths.ts";
+import { contentPath, nodePath, vmPath, volumePath } from "./api/paths.ts";
 import { removeVm } from "./changes.ts";
 import { listVms } from "./inventory.ts";
 import {
@@ -84,6 +84,16 @@ export class ApiVms implements VmMaker {
         await sleep(Math.min(1000, patienceMs), undefined, signal ? { signal } : {});
       }
     }
+  }
+
+  async disks(vmid: Vmid, storage: string, { signal }: RunOptions = {}): Promise<string[]> {
+    const query = { content: "images", vmid: String(vmid) };
+    const volumes = await this.#api.get(contentPath(this.#node, storage), contentAnswer, query, signal);
+    return volumes.map(({ volid }) => volid);
+  }
+
+  async free(disk: string, { signal }: RunOptions = {}): Promise<void> {
+    await this.#api.runTask("DELETE", volumePath(this.#node, disk), {}, signal ? { signal } : {});
   }
 
   async #run(

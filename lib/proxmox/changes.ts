@@ -21,13 +21,16 @@ export function runOfTag(tag: string): string | undefined {
   return /^run-([0-9a-f]{8})$/.exec(tag)?.[1];
 }
 
-/** Remove a VM or a template with its disks; one that runs is switched off. */
+/**
+ * Remove a VM or a template with the disks that it names; one that runs is switched off. Other disks of its number stay:
+ * a VM that had it before may have left them on purpose.
+ */
 export async function removeVm(api: ProxmoxApi, vm: VmPlace, signal?: AbortSignal): Promise<void> {
   const options = signal === undefined ? {} : { signal };
   if ((await vmStatus(api, vm, signal)) === "running") {
     await api.runTask("POST", `${vmPath(vm)}/status/stop`, {}, options);
   }
-  await api.runTask("DELETE", vmPath(vm), { purge: true, "destroy-unreferenced-disks": true }, options);
+  await api.runTask("DELETE", vmPath(vm), { purge: true }, options);
 }
 
 /**

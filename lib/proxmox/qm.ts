@@ -81,11 +81,11 @@ export class Qm implements VmMaker {
   }
 
   /**
-   * Remove a VM and its disks. An import whose SSH connection is gone goes on and holds the VM's lock: wait for it.
+   * Remove a VM and the disks that it names. An import whose SSH connection is gone goes on and holds the VM's lock: wait for it.
    * @throws {Error} with the command that does it by hand
    */
   async destroy(vmid: Vmid, { patienceMs = 300_000, ...options }: DestroyOptions = {}): Promise<void> {
-    const words = ["qm", "destroy", String(vmid), "--purge", "1", "--destroy-unreferenced-disks", "1"];
+    const words = ["qm", "destroy", String(vmid), "--purge", "1"];
     for (const deadline = Date.now() + patienceMs; ; ) {
       try {
         await this.#shell.run(words, options);
@@ -96,6 +96,22 @@ export class Qm implements VmMaker {
         await sleep(Math.min(1000, patienceMs), undefined, options.signal ? { signal: options.signal } : {});
       }
     }
+  }
+
+  async disks(vmid: Vmid, storage: string, options: RunOptions = {}): Promise<string[]> {
+    const words = ["pvesm", "list", storage, "--content", "images", "--vmid", String(vmid)];
+    const { stdout } = await this.#shell.run(words, options);
+    return stdout.split("\n").flatMap((line) => {
+      const [volume = ""] = line.split(/\s/);
+      return volume.startsWith(`${storage}:`) ? [volume] : [];
+    });
+  }
+
+  async free(disk: string, options: RunOptions = {}): Promise<void> {
+    // "localhost" is the node that is asked; what is behind "content/" is the volume as it is.
+    const [storage = ""] = disk.split(":");
+    const path = `/nodes/localhost/storage/${storage}/content/${disk}`;
+    await this.#shell.run(["pvesh", "delete", path], options);
   }
 }
 

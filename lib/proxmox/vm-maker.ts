@@ -52,8 +52,15 @@ export interface VmMaker {
   template(vmid: Vmid, options?: RunOptions): Promise<void>;
   /** Replace the notes of a VM or a template. */
   describe(vmid: Vmid, notes: string, options?: RunOptions): Promise<void>;
-  /** Remove a VM and its disks. An import that goes on holds the VM's lock: wait for it. */
+  /**
+   * Remove a VM and the disks that it names; others of its number may be kept ones of a VM that had it before. An import
+   * that goes on holds the VM's lock: wait for it.
+   */
   destroy(vmid: Vmid, options?: DestroyOptions): Promise<void>;
+  /** The disks on a storage that bear a VM's number, whoever made them: "vmdata:100/vm-100-disk-0.raw". */
+  disks(vmid: Vmid, storage: string, options?: RunOptions): Promise<string[]>;
+  /** Remove a disk. */
+  free(disk: string, options?: RunOptions): Promise<void>;
 }
 
 /** Another VM got the number first. */

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -120,6 +128,11 @@ async function demandTemplate(name: string, vmid: number): Promise<void> {
   assert.equal(parseNotes(String(description))?.template_id, vmid);
 }
 
+/** A run that is gone. */
+const run = (by: string): string =>
+  `homelab run 0badc0de by ${by} (process 4194303, start-1) since 2026-11-26T14:57:55Z`;
+const here = `${userInfo().username}@${hostname()}`;
+
 const PAIRS = [
   ["api", "ssh"],
   ["ssh", "api"],
@@ -205,9 +218,6 @@ describe("an upload that is under way is left alone by one the other way", () =>
     });
   }
 
-  const run = (by: string): string =>
-    `homelab run 0badc0de by ${by} (process 4194303, start-1) since 2026-11-26T14:57:55Z`;
-  const here = `${userInfo().username}@${hostname()}`;
   for (const [title, description] of [
     ["of a run on another machine, by the API", `Being uploaded by the API (0123): ${run("ann@elsewhere")}`],
     ["of a run that goes on here, over SSH", `Being uploaded (0123): ${formatMark(runMark())}`],
@@ -274,6 +284,77 @@ describe("a number that another VM has by now is left to it", () => {
       assert.match(error.what, /^VM \d+ is not this run's any more$/);
       assert.match(error.left.join("\n"), /Rolled back: VM \d+ removed/);
       assert.deepEqual(await called(request.name), []);
+    });
+  }
+});
+
+describe("disks of a VM's number that others have left stay", () => {
+  const disks = (vmid: number): string =>
+    join(dir, "sandbox", "rootfs", "var/lib/vmdata/images", String(vmid));
+  const disksOf = (vmid: number): string[] =>
+    existsSync(disks(vmid)) ? readdirSync(disks(vmid)).sort() : [];
+  function makeDisk(vmid: number, disk: number): void {
+    mkdirSync(disks(vmid), { recursive: true });
+    writeFileSync(join(disks(vmid), `vm-${vmid}-disk-${disk}.raw`), "data, kept though the VM is gone");
+  }
+  const nextId = async (): Promise<number> => Number(await pve.call("GET", "/cluster/nextid"));
+  const cut = new TaskError({ what: "The node went away" });
+
+  for (const way of ["ssh", "api"] as const) {
+    test(`by ${way}: a rollback removes our disks alone`, async () => {
+      const vmid = await nextId();
+      makeDisk(vmid, 7);
+      const failing = upload(WAYS[way](), await image(), {
+        before: TEMPLATE,
+        async action() {
+          assert.ok(disksOf(vmid).length > 3, "ours are there too");
+          throw cut;
+        },
+      });
+      const { left } = await refused(failing);
+      assert.match(left.join("\n"), new RegExp(`Rolled back: VM ${vmid} removed`));
+      assert.deepEqual(disksOf(vmid), [`vm-${vmid}-disk-7.raw`]);
+      rmSync(disks(vmid), { recursive: true });
+    });
+
+    test(`by ${way}: an import that left a disk which the VM does not name`, async () => {
+      const vmid = await nextId();
+      makeDisk(vmid, 7);
+      const failing = upload(WAYS[way](), await image(), {
+        before: IMPORT,
+        async action() {
+          makeDisk(vmid, 8);
+          throw cut;
+        },
+      });
+      const left = (await refused(failing)).left.join("\n");
+      assert.ok((await pve.vms()).every((vm) => vm.vmid !== vmid));
+      const [others, ours] = [`vm-${vmid}-disk-7.raw`, `vm-${vmid}-disk-8.raw`];
+      if (way === "ssh") {
+        assert.match(left, new RegExp(`Rolled back: VM ${vmid} removed`));
+        assert.deepEqual(disksOf(vmid), [others]);
+      } else {
+        // The token may make disks and remove VMs with theirs, but remove no disk by itself: it is named.
+        assert.match(
+          left,
+          new RegExp(`VM ${vmid} is gone, but not its disk vmdata:${vmid}/${ours}: .*Allocate`),
+        );
+        assert.match(left, new RegExp(`^\\$ pvesm free vmdata:${vmid}/${ours}$`, "m"));
+        assert.deepEqual(disksOf(vmid), [others, ours]);
+      }
+      rmSync(disks(vmid), { recursive: true });
+    });
+
+    test(`by ${way}: what an interrupted upload has left goes, and a disk that nobody names is told of`, async () => {
+      const request = await image();
+      const description = `Being uploaded (0123): ${run(here)}`;
+      await pve.createVm(900, request.name, { tags: "homelab;k3s;template", description });
+      makeDisk(900, 7);
+      const notes = (await upload(WAYS[way](), request)).join("\n");
+      assert.match(notes, /Removed VM 900 /);
+      assert.match(notes, /vmdata:900\/vm-900-disk-7\.raw stays.*pvesm free vmdata:900\/vm-900-disk-7\.raw/);
+      assert.deepEqual(disksOf(900), ["vm-900-disk-7.raw"]);
+      rmSync(disks(900), { recursive: true });
     });
   }
 });

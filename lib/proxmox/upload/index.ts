@@ -9,5 +9,5 @@ export { ApiWay } from "./over-api.ts";
 export { SshWay } from "./over-ssh.ts";
 export { previewPlan, printable, UPLOAD_FOLDER, uploadPath } from "./place.ts";
 export { demandArrived, send } from "./transfer.ts";
-export { createFree, demandImported, demandOwn, finishNotes, type OwnVm } from "./vm.ts";
+export { createFree, demandImported, demandOwn, finishNotes, type OwnVm, removeInterrupted } from "./vm.ts";
 export type { Deed, UploadWay } from "./way.ts";

@@ -24,6 +24,9 @@ export interface Making {
 /** A VM that this run has made. Once it is gone another one may have its number: only the mark tells that it is ours. */
 export interface OwnVm extends MadeVm {
   readonly mark: string;
+  readonly storage: string;
+  /** Disks of its number on the storage that were there before it: kept ones of a VM that had the number. */
+  readonly othersDisks: readonly string[];
 }
 
 /**
@@ -37,7 +40,9 @@ export async function createFree(
 ): Promise<OwnVm> {
   for (let attempt = 1; ; attempt += 1) {
     const vmid: Vmid = await vms.nextId({ signal });
-    const own: OwnVm = { vmid, name: plan.name, mark: uploadMark(locked) };
+    const { name, storage } = plan;
+    const othersDisks = await vms.disks(vmid, storage, { signal });
+    const own: OwnVm = { vmid, name, mark: uploadMark(locked), storage, othersDisks };
     const undoCreate = (): void => undo(`VM ${vmid} removed`, async () => await removeOwn(vms, own));
     try {
       // It is short and is not cut off: nobody would know whether there is a VM now.
@@ -106,10 +111,45 @@ async function removeOwn(vms: VmMaker, own: OwnVm): Promise<void> {
   const owner = await whose(vms, own).catch((error: unknown) => {
     throw new Error(`${messageOf(error)}\nWhen that is mended:\n$ npm run leftovers`, { cause: error });
   });
-  if (owner === "ours") await vms.destroy(own.vmid);
-  else if (owner === "done") throw new Error("the template is done: running this again finds it");
+  if (owner === "ours") {
+    await vms.destroy(own.vmid);
+    await freeStranded(vms, own);
+  } else if (owner === "done") throw new Error("the template is done: running this again finds it");
   else if (owner === "another's")
     throw new Error("its notes do not bear this run's mark any more: it is left as it is");
+}
+
+/**
+ * Remove disks that were made while the VM was there and that it did not name, as an import leaves one that is killed:
+ * the node itself cleans up after one that fails.
+ * @throws {Error} naming what stays
+ */
+async function freeStranded(vms: VmMaker, { vmid, storage, othersDisks }: OwnVm): Promise<void> {
+  const stranded = (await vms.disks(vmid, storage)).filter((disk) => !othersDisks.includes(disk));
+  // Whoever has the number by now may have made them.
+  if (stranded.length === 0 || (await configOf(vms, vmid, {})) !== undefined) return;
+  for (const disk of stranded) {
+    await vms.free(disk).catch((error: unknown) => {
+      const what = `VM ${vmid} is gone, but not its disk ${disk}: ${messageOf(error)}`;
+      throw new Error(`${what}\nWhen that is mended, on the node:\n$ pvesm free ${disk}`, { cause: error });
+    });
+  }
+}
+
+/**
+ * Remove a VM that an interrupted upload has left.
+ * @returns disks of its number that stay: nothing tells whether the upload made them
+ */
+export async function removeInterrupted(
+  vms: VmMaker,
+  vmid: Vmid,
+  storage: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const before = await vms.disks(vmid, storage, { signal });
+  await vms.destroy(vmid, { signal });
+  const after = await vms.disks(vmid, storage, { signal });
+  return after.filter((disk) => before.includes(disk));
 }
 
 type Owner = "ours" | "done" | "another's" | "gone";
