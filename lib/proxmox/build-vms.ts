@@ -4,13 +4,13 @@ import { number } from "./api/answers.ts";
 import type { ProxmoxApi } from "./api/client.ts";
 import { nodePath } from "./api/paths.ts";
 import { runOfTag } from "./changes.ts";
-import { parseNotes } from "./image-metadata.ts";
+import { type ImageMetadata, parseNotes } from "./image-metadata.ts";
 import { listVms, type VmDetails, type VmSummary, vmDetails } from "./inventory.ts";
 
 /** A VM or template that bears the name of an image which is to be built. */
 export type Namesake =
   /** A finished image, or nothing of a build. */
-  | { readonly kind: "other"; readonly vm: VmSummary }
+  | { readonly kind: "other"; readonly vm: VmSummary; readonly metadata: ImageMetadata | undefined }
   /** A template that Packer has finished, while the task did not come to write its notes. */
   | { readonly kind: "built"; readonly vm: VmSummary; readonly since: Date; readonly k3sVersion?: string }
   /** What a build is at, or has left. */
@@ -54,9 +54,9 @@ async function namesake(api: ProxmoxApi, vm: VmDetails, signal: AbortSignal, now
   const [run] = tags.flatMap((tag) => runOfTag(tag) ?? []);
   // Packer's VMs bear these tags from the beginning; those of uploads have another one, and their run in the notes.
   const ofBuild = ["homelab", "k3s"].every((tag) => tags.includes(tag)) && !tags.includes("template");
-  if (!ofBuild || parseMark(notes) !== undefined || parseNotes(notes) !== undefined)
-    return { kind: "other", vm };
-  if (template && run === undefined) return { kind: "other", vm };
+  const metadata = parseNotes(notes);
+  if (!ofBuild || parseMark(notes) !== undefined || metadata !== undefined || (template && run === undefined))
+    return { kind: "other", vm, metadata };
   const since = createdAt(vm);
   const [, k3sVersion] = BUILT.exec(notes) ?? [];
   // Packer writes these notes with its last call, which gives the template its cloud-init drive as well.

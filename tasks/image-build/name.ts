@@ -1,29 +1,40 @@
 import { TaskError } from "../../lib/errors.ts";
 import { nextFreeName } from "../../lib/image-name.ts";
 import type { BuildRecord } from "../../lib/packer/index.ts";
-import { listVms, type Namesake, namesakes, type ProxmoxApi } from "../../lib/proxmox/index.ts";
+import {
+  type ImageMetadata,
+  listVms,
+  type Namesake,
+  namesakes,
+  type ProxmoxApi,
+} from "../../lib/proxmox/index.ts";
 
-/** What stands in the way of a name: nothing; what a build has left that is dead; a template that Packer has finished. */
+/** What has a name: nothing; what a build has left that is dead; a template that Packer has finished. */
 export type NameState =
   | { readonly kind: "free" }
   | { readonly kind: "left"; readonly vm: Namesake["vm"]; readonly what: string }
-  | Extract<Namesake, { kind: "built" }>;
+  | Extract<Namesake, { kind: "built" }>
+  /** The template that this build has made, notes and all: what was interrupted is the end of its task. */
+  | { readonly kind: "done"; readonly vm: Namesake["vm"]; readonly metadata: ImageMetadata };
 
 type Unfinished = Extract<Namesake, { kind: "unfinished" }>;
 
 /**
  * Look whether an image can be built under a name.
  * @param record what this clone knows of its last build of it
+ * @param own the number of the template that this build has made
  * @throws {TaskError} when somebody has the name, or may be at it: nothing of a build that goes on is ever removed
  */
 export async function stateOfName(
   api: ProxmoxApi,
   name: string,
-  record: BuildRecord,
+  { record, own }: { readonly record: BuildRecord; readonly own?: number | undefined },
   signal: AbortSignal,
 ): Promise<NameState> {
   let first: Exclude<Namesake, { kind: "other" }> | undefined;
   for (const each of await namesakes(api, name, signal)) {
+    if (each.kind === "other" && each.metadata !== undefined && each.vm.vmid === own)
+      return { kind: "done", vm: each.vm, metadata: each.metadata };
     if (each.kind === "other") throw await taken(api, name, each.vm, signal);
     if (each.kind === "unfinished") demandDead(each, record);
     first ??= each;

@@ -56,7 +56,8 @@ export function proxmoxSteps(
   let state: NameState = { kind: "free" };
   /** The number of the VM that may be removed: that is agreed to. */
   let agreed: number | undefined;
-  const isBuilt = (): string | false => state.kind === "built" && "Packer has built it already";
+  const isBuilt = (): string | false =>
+    (state.kind === "built" || state.kind === "done") && "an earlier run has built it";
   const builder: Builder = {
     directory: IMAGE_DIRECTORY,
     plugin: "proxmox",
@@ -91,9 +92,11 @@ export function proxmoxSteps(
       title: `Check that the name ${name} is free on the node`,
       async run({ signal, note, confirm }) {
         await record.untilPackerEnds(`the image ${name}`, { signal, say: note });
-        state = await stateOfName(api, name, record, signal);
+        state = await stateOfName(api, name, { record, own: await ownTemplate(build) }, signal);
         if (state.kind === "built")
           note(`Template ${state.vm.vmid} lacks its notes alone: its build was interrupted behind Packer`);
+        if (state.kind === "done")
+          note(`Template ${state.vm.vmid} is finished: its build was interrupted at its very end`);
         if (state.kind !== "left") return;
         if (!(await confirm(`Remove ${state.what}, with its disks?`))) throw refused(name, state.what);
         agreed = state.vm.vmid;
@@ -122,10 +125,10 @@ export function proxmoxSteps(
           title: "Make sure that the name is still free",
           // All that a build needs is at hand now, and minutes may have passed.
           async run({ signal, note }) {
-            const now = await stateOfName(api, name, record, signal);
+            const now = await stateOfName(api, name, { record }, signal);
             if (now.kind === "free") return;
             const { vmid } = now.vm;
-            if (now.kind === "built" || vmid !== agreed) throw refused(name, `VM ${vmid} (${name})`);
+            if (now.kind !== "left" || vmid !== agreed) throw refused(name, `VM ${vmid} (${name})`);
             await removeVm(api, now.vm, signal);
             note(`Removed ${now.what}`);
           },
@@ -134,7 +137,7 @@ export function proxmoxSteps(
     ),
     {
       title: "Write the metadata into the template's notes",
-      async run({ signal, note }) {
+      async run({ signal, note, stays }) {
         const template = await findTemplate(api, name, signal);
         if (template === undefined)
           throw new TaskError({
@@ -145,9 +148,17 @@ export function proxmoxSteps(
             ],
           });
         const { vmid } = template;
-        const { k3sVersion = settings.K3S_VERSION, builtAt = new Date() } = await earlier(vmid);
-        const metadata = imageMetadata({ name, k3sVersion, builtAt, vmid });
-        await finishTemplate(api, template, renderNotes(metadata), signal);
+        stays(
+          async () =>
+            `Template ${vmid} (${name}) is made, and may lack its notes: the next build-image writes them, and builds nothing`,
+        );
+        let metadata: ImageMetadata;
+        if (state.kind === "done") metadata = state.metadata;
+        else {
+          const { k3sVersion = settings.K3S_VERSION, builtAt = new Date() } = await earlier(vmid);
+          metadata = imageMetadata({ name, k3sVersion, builtAt, vmid });
+          await finishTemplate(api, template, renderNotes(metadata), signal);
+        }
         await api.close();
         record.end();
         note(renderMetadata(metadata).trimEnd());
@@ -155,6 +166,17 @@ export function proxmoxSteps(
       },
     },
   ];
+}
+
+/** The number of the template that the last build has made whose task did not come to its end. */
+async function ownTemplate(build: Build): Promise<number | undefined> {
+  const begun = recordOf(build).read();
+  const manifest = await readManifest(logsOf(build));
+  if (begun === undefined || manifest === undefined) return undefined;
+  // A manifest's time is in seconds.
+  return manifest.builtAt.getTime() >= Date.parse(begun.run.since) - 1000
+    ? Number(manifest.artifact)
+    : undefined;
 }
 
 /** Somebody has the name, or it was not agreed to that it be made free. */

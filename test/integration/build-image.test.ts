@@ -187,6 +187,16 @@ describe("build-image", () => {
     assert.deepEqual(await endState(), undisturbed);
   });
 
+  test("killed at its very end, it tells of what it has made", async () => {
+    end(await killed("manifest"));
+    const record = readFileSync(join(records, NAME, "run.json"));
+    await again();
+    writeFileSync(join(records, NAME, "run.json"), record);
+    const said = await again();
+    assert.match(said, /is finished: its build was interrupted at its very end/);
+    assert.deepEqual(await endState(), undisturbed);
+  });
+
   test("lets nobody else build the same at the same time", async () => {
     const { child, ended } = begin("installing");
     await packerAt("installing");

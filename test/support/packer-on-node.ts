@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pins } from "../../lib/pins.ts";
@@ -23,8 +23,10 @@ export async function standInPacker(copy: WorkingCopy): Promise<Record<string, s
     return join(folder, name);
   };
   const goss = await ensureTool("goss");
-  symlinkSync(goss.path, place("goss", goss.version));
-  mkdirSync(bin);
+  const link = place("goss", goss.version);
+  rmSync(link, { force: true });
+  symlinkSync(goss.path, link);
+  mkdirSync(bin, { recursive: true });
   const program = `#!/bin/sh\nexec '${process.execPath}' '${STAND_IN}' "$@"\n`;
   for (const file of [join(bin, "packer"), place("packer-plugin-proxmox", pins.packerPlugins.proxmox)])
     writeFileSync(file, program, { mode: 0o755 });
