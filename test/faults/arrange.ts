@@ -1,9 +1,10 @@
-import { randomBytes } from "node:crypto";
-import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { commitAll } from "../../lib/git.ts";
 import { writeRepository } from "../../lib/k8s/index.ts";
 import { createSparseQcow2, UPLOAD_FOLDER } from "../../lib/proxmox/index.ts";
+import { standInPacker } from "../support/packer-on-node.ts";
 import { onNode } from "../support/ssh.ts";
 import type { FaultWorld } from "./world.ts";
 
@@ -67,6 +68,18 @@ export function sentFiles(world: FaultWorld): string[] {
     .map((folder) => world.onNode(folder))
     .flatMap((folder) => (existsSync(folder) ? readdirSync(folder) : []))
     .filter((name) => name.endsWith(".qcow2"));
+}
+
+/** What an image is built with: a stand-in for Packer and its plugin, and an ISO. @returns the environment that leads to it */
+export async function havePacker({ copy }: FaultWorld): Promise<Record<string, string>> {
+  const iso = join(copy.home, "installer.iso");
+  writeFileSync(iso, "the installer");
+  return {
+    ...(await standInPacker(copy)),
+    ALMA_ISO_URL: iso,
+    ALMA_ISO_CHECKSUM: `sha256:${createHash("sha256").update("the installer").digest("hex")}`,
+    STAND_IN_MOMENTS: join(copy.home, "moments"),
+  };
 }
 
 export function stateOf({ copy }: FaultWorld): string {

@@ -1,12 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { UPLOAD_FOLDER } from "../../lib/proxmox/index.ts";
+import { parseNotes, UPLOAD_FOLDER } from "../../lib/proxmox/index.ts";
 import { formatMark, runMark } from "../../lib/run-mark.ts";
 import {
   haveFork,
   haveKubeconfig,
   haveNoUpload,
   haveNoVm,
+  havePacker,
   haveTemplates,
   haveVm,
   namesOf,
@@ -28,6 +29,8 @@ export interface TaskCase {
   readonly again?: readonly string[];
   /** Settings that are other ones for it. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The same, where the world has to make something for it. */
+  environment?(world: FaultWorld): Promise<Readonly<Record<string, string>>>;
   /** Make what it finds; nothing fails now. */
   arrange(world: FaultWorld): Promise<void>;
   /** What is not as it has to be after its work; empty when all is done. */
@@ -124,8 +127,21 @@ export const TASKS = {
     command: "build-image",
     place: "node",
     flags: () => ["--yes"],
-    arrange: async (world) => await haveTemplates(world, OLD),
-    undone: nothing,
+    environment: havePacker,
+    async arrange(world) {
+      await haveTemplates(world, OLD);
+      rmSync(join(world.copy.root, ".homelab", "builds"), { recursive: true, force: true });
+    },
+    async undone({ pve }) {
+      const made = (await pve.vms()).filter(({ name }) => name === TEMPLATE);
+      const [{ vmid = 0, template = 0 } = {}] = made;
+      if (made.length !== 1 || template !== 1) return [`${made.length} VMs are called ${TEMPLATE}`];
+      const { tags, description } = await pve.config(vmid);
+      return [
+        ...(parseNotes(String(description)) === undefined ? ["its notes have no metadata"] : []),
+        ...(/run-/.test(String(tags)) ? ["it bears its run's mark"] : []),
+      ];
+    },
   },
   "pve-init": {
     command: "pve-init",

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { leaks } from "./leaks.ts";
 import type { Failing, Pair } from "./pair.ts";
 import { TASKS, type TaskCase } from "./tasks.ts";
 import { differences, type FaultWorld, type Outcome } from "./world.ts";
@@ -32,6 +33,7 @@ export async function tryPair(world: FaultWorld, pair: Pair): Promise<Verdict> {
   const task: TaskCase = TASKS[pair.task];
   const started = performance.now();
   await task.arrange(world);
+  const env = { ...task.env, ...(await task.environment?.(world)) };
   const before = await world.inventory();
   const end = await fault.arrange?.(world);
   world.sandbox.faults.set(fault.rules ?? []);
@@ -39,7 +41,7 @@ export async function tryPair(world: FaultWorld, pair: Pair): Promise<Verdict> {
   let struck: number;
   try {
     outcome = await world.run(task.command, task.flags(world), {
-      env: { ...task.env, ...fault.env },
+      env: { ...env, ...fault.env },
       ...(fault.shell === undefined ? {} : { shell: fault.shell }),
     });
     struck = world.sandbox.faults.struck().length;
@@ -50,7 +52,7 @@ export async function tryPair(world: FaultWorld, pair: Pair): Promise<Verdict> {
   const changes = differences(before, await world.inventory());
   const complaints = [
     ...strikes(pair, struck),
-    ...secretsIn(world, outcome),
+    ...secretsIn(world, outcome, secretsOf(fault.env ?? {})),
     ...world.temporaryFiles().map((name) => `${name} stays in the temporary folder`),
     ...(outcome.code === expected.exit ? [] : [`exit code ${outcome.code}, not ${expected.exit}`]),
   ];
@@ -62,7 +64,7 @@ export async function tryPair(world: FaultWorld, pair: Pair): Promise<Verdict> {
     if (!expected.inPart) complaints.push(...(await task.undone(world)));
   } else {
     complaints.push(...formOf(result, outcome, expected));
-    complaints.push(...(await aftermath(world, task, expected, result, changes)));
+    complaints.push(...(await aftermath(world, { task, env }, expected, result, changes)));
   }
   return {
     pair,
@@ -78,13 +80,17 @@ function strikes({ fault: { rules = [] } }: Pair, struck: number): string[] {
   return counted && struck === 0 ? ["the fault did not strike"] : [];
 }
 
-function secretsIn(world: FaultWorld, { stdout, stderr, argv }: Outcome): string[] {
-  const places = { stdout, stderr, argv, "the logs": world.logs() };
-  return world.secrets().flatMap((secret) =>
-    Object.entries(places)
-      .filter(([, said]) => said.includes(secret))
-      .map(([place]) => `a secret stands in ${place}`),
-  );
+/** What a fault has put in a secret's place is one as well. */
+function secretsOf({ PM_API_TOKEN_SECRET: secret = "" }: Readonly<Record<string, string>>): string[] {
+  return secret === "" ? [] : [secret];
+}
+
+function secretsIn(
+  world: FaultWorld,
+  { stdout, stderr, argv }: Outcome,
+  secrets: readonly string[],
+): string[] {
+  return leaks([...world.secrets(), ...secrets], { stdout, stderr, argv, "the logs": world.logs() });
 }
 
 function resultOf({ stdout }: Outcome): Result | undefined {
@@ -123,7 +129,7 @@ function formOf(
 
 async function aftermath(
   world: FaultWorld,
-  task: TaskCase,
+  { task, env }: { readonly task: TaskCase; readonly env: Readonly<Record<string, string>> },
   { then }: Failing,
   { error }: Result,
   changes: readonly string[],
@@ -138,7 +144,7 @@ async function aftermath(
     ];
   }
   const { code, stderr } = await world.run(task.command, task.again ?? task.flags(world), {
-    env: task.env ?? {},
+    env,
   });
   return [
     ...(changes.length > 0 && left.length === 0

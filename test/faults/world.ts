@@ -129,7 +129,10 @@ export class FaultWorld {
   async inventory(): Promise<Inventory> {
     const found = new Map<string, string>();
     for (const { vmid, name, status, template } of await this.pve.vms())
-      found.set(`VM ${vmid}`, `${name} ${template === 1 ? "template" : status}`);
+      found.set(
+        `VM ${vmid}`,
+        `${name} ${template === 1 ? "template" : status} ${configIn(await this.pve.config(vmid))}`,
+      );
     const { root, home } = this.copy;
     for (const folder of [
       this.onNode("etc"),
@@ -196,6 +199,11 @@ function contentOf(file: string): string {
   const { size, mode } = statSync(file);
   const hash = size > HASHED_BYTES ? "" : createHash("sha256").update(readFileSync(file)).digest("hex");
   return `${(mode & 0o777).toString(8)} ${size} ${hash}`;
+}
+
+/** A VM's configuration, whatever its order. Its digest tells no more than the rest. */
+function configIn({ digest, ...config }: Readonly<Record<string, string | number>>): string {
+  return JSON.stringify(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Who may do what, whatever its order. */

@@ -8,6 +8,9 @@ const REFUSED = /^Proxmox refused /;
 const TOKEN = /^Proxmox does not accept the API token$/;
 const NOT_THE_API = /what answered is not the Proxmox API$/;
 
+const ISOS = "GET /nodes/pve/storage/local/content";
+const LACKS_NOTES = /^Template \d+ \(alma9-\S+\) is made, and may lack its notes/m;
+
 /** Whatever a task asks first. */
 const FIRST = [
   [f.closedPort, fails("unchanged", UNUSABLE, /connection refused/, { todo: /\$ curl -k https:/ })],
@@ -103,5 +106,26 @@ export const NODE: readonly Pair[] = [
     [f.certificate("expired"), fails("unchanged", UNUSABLE, /expired/)],
     [f.page(502), fails("unchanged", NOT_THE_API, /502/)],
     [f.truncated(), fails("unchanged", UNUSABLE, /closed the connection/)],
+    // The ISO is looked for, the name a second time, and then there is a template.
+    [f.revoked({ match: ISOS }), fails("unchanged", TOKEN, /^401 /)],
+    [
+      f.forbidden(ISOS, "/storage/local", "Datastore.Audit"),
+      fails("unchanged", REFUSED, /Datastore\.Audit/, { todo: /Give the token Datastore\.Audit/ }),
+    ],
+    [f.revoked({ match: "GET /nodes/pve/qemu", nth: 2 }), fails("unchanged", TOKEN, /^401 /)],
+    [f.reset("before", { match: "GET /nodes/pve/qemu", nth: 3 }), survives()],
+    [f.locked("PUT *config"), fails("resumable", REFUSED, /can't lock file/, { left: LACKS_NOTES })],
+    [
+      f.reset("before", { match: "PUT *config" }),
+      fails("resumable", UNUSABLE, /closed the connection/, { left: LACKS_NOTES }),
+    ],
+    [
+      f.reset("after", { match: "PUT *config" }),
+      fails("resumable", UNUSABLE, /closed the connection/, { left: LACKS_NOTES }),
+    ],
+    [
+      f.reboot({ match: "PUT *config" }),
+      fails("resumable", UNUSABLE, /closed the connection/, { left: LACKS_NOTES }),
+    ],
   ]),
 ];
