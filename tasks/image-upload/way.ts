@@ -20,7 +20,7 @@ export const VIA_FLAG = {
   type: "string",
   value: "WAY",
   about:
-    "how the image comes onto the node: ssh, as root, which can be resumed (default); or api, with the token alone",
+    "how the image comes onto the node: ssh, as root (default); or api, with the token alone: not resumed, zeros are sent",
 } as const;
 
 export type Via = "ssh" | "api";

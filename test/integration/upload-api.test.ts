@@ -169,6 +169,12 @@ describe("upload-image --via api", () => {
       /\$ POST \/nodes\/pve\/storage\/IMPORT\/upload content=import checksum-algorithm=sha256/,
     );
     assert.match(stderr, /\$ POST \/nodes\/pve\/qemu vmid=9000 name=/);
+    const { stdout: help } = await run(
+      process.execPath,
+      ["--import", "tsx", "tasks/upload-image.ts", "--help"],
+      { cwd: ROOT, env },
+    );
+    assert.match(help.replace(/\s+/g, " "), /or api, with the token alone: not resumed, zeros are sent/);
     const { stderr: wrong, exitCode } = await task("--via", "pigeon");
     assert.equal(exitCode, 2);
     assert.match(wrong, /There is no way pigeon onto the node/);
@@ -227,16 +233,66 @@ describe("upload-image --via api", () => {
     assert.deepEqual(imports(), []);
   });
 
-  test("of two at once with one name, one becomes the template", async () => {
+  test("of two that make their VMs at the same moment with one name, one becomes the template", async () => {
     const one = await image();
     const other = { file: (await image()).file, name: one.name };
-    const results = await Promise.allSettled([upload(one), upload(other)]);
+    const ways = together();
+    const results = await Promise.allSettled(
+      [one, other].map(async (each, at) => await upload(each, { way: ways[at] })),
+    );
     const lost = results.flatMap((result) =>
       result.status === "rejected" ? [result.reason as TaskError] : [],
     );
-    assert.ok(lost.length >= 1, "both became the template");
-    for (const error of lost) assert.equal(error.what, `The name ${one.name} is taken on the node`);
+    assert.equal(lost.length, 1, JSON.stringify(results));
+    assert.equal(lost[0]?.what, `The name ${one.name} is taken on the node`);
+    const [winner] = results.flatMap((result) =>
+      result.status === "fulfilled" ? [result.value.metadata] : [],
+    );
     const made = (await pve.vms()).filter(({ name }) => name === one.name);
-    assert.ok(made.length <= 1);
+    assert.deepEqual(
+      made.map(({ vmid, template }) => [vmid, template]),
+      [[winner?.template_id, 1]],
+    );
+    assert.match(lost[0]?.why ?? "", new RegExp(`^VM ${winner?.template_id} got it while we were at work$`));
+    assert.match(lost[0]?.left.join("\n") ?? "", /Rolled back: VM \d+ removed/);
   });
+
+  /** Ways whose uploads find the name free at the same moment, and look for others once both VMs are there. */
+  function together(): readonly [ApiWay, ApiWay] {
+    const ways = [
+      new ApiWay(api(), sandbox.endpoints.node),
+      new ApiWay(api(), sandbox.endpoints.node),
+    ] as const;
+    const bothAsked = meeting(ways.length);
+    const bothMade = meeting(ways.length);
+    for (const { vms } of ways) {
+      const { nextId, create } = vms;
+      let asked = false;
+      vms.nextId = async (options) => {
+        // Who is told a number that the other one gets first asks again, alone.
+        if (!asked) await bothAsked();
+        asked = true;
+        return await nextId.call(vms, options);
+      };
+      vms.create = async (...args) => {
+        await create.apply(vms, args);
+        await bothMade();
+      };
+    }
+    return ways;
+  }
 });
+
+/** Whoever comes waits until so many are there. */
+function meeting(count: number): () => Promise<void> {
+  let here = 0;
+  let everybody = (): void => {};
+  const all = new Promise<void>((resolve) => {
+    everybody = resolve;
+  });
+  return async () => {
+    here += 1;
+    if (here === count) everybody();
+    await all;
+  };
+}
