@@ -77,7 +77,13 @@ function demandOwnAmong(own: OwnVm, namesakes: readonly Namesake[]): void {
     throw new TaskError({
       what: `VM ${own.vmid} is not this run's any more`,
       why: "It is gone, or its notes do not bear this run's mark: somebody has removed or changed it, and another VM may have its number by now",
-      todo: ["Find out who else is at work on the node, then run this again"],
+      todo: [
+        "Find out who else is at work on the node, then run this again",
+        // Root sees every VM.
+        ...(ours === undefined && !parseUploadMark(own.mark)?.locked
+          ? ["If it is there, the token may not see it: it needs VM.Audit on /vms"]
+          : []),
+      ],
     });
   }
   demandFirst(ours, namesakes);
