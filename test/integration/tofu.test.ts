@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { InterruptedError, TaskError, UsageError } from "../../lib/errors.ts";
 import { inventory, ProxmoxApi, shutDown } from "../../lib/proxmox/index.ts";
@@ -378,6 +387,9 @@ describe("an environment's life on the embedded node", () => {
   });
 
   test("destroying lists what goes, also when the template is gone, and leaves the templates", async () => {
+    // A disk of a VM that had the number before, kept by whoever removed it.
+    const kept = join(dir, "rootfs", "var/lib/vmdata/images", String(vmid), `vm-${vmid}-disk-7.raw`);
+    writeFileSync(kept, "data");
     let gone: readonly string[] = [];
     const { notes } = await perform(
       destroySteps(
@@ -397,6 +409,7 @@ describe("an environment's life on the embedded node", () => {
     );
     assert.deepEqual(gone, [`VM k3s-s1 (${vmid} on pve)`]);
     assert.deepEqual((await pve.vms()).map(({ name }) => name).sort(), [BIG, OLD, NEW]);
+    assert.deepEqual(readdirSync(dirname(kept)), [`vm-${vmid}-disk-7.raw`]);
   });
 
   test("destroying what is not there is no error", async () => {

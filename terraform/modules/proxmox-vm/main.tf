@@ -32,6 +32,9 @@ resource "proxmox_virtual_environment_vm" "vm" {
   stop_on_destroy     = false
   timeout_shutdown_vm = 300
 
+  # With the VM go the disks that it has. Others that bear its number belonged to a VM that had it before, and were kept.
+  delete_unreferenced_disks_on_destroy = false
+
   clone {
     vm_id        = local.template_id
     node_name    = local.template_node
