@@ -24,10 +24,20 @@ export async function alone(
   // Nothing is changed, so nobody has to wait.
   if (flags.dryRun) return await action();
   const folder = sandbox?.dir ?? join(root, ".homelab");
-  const lock = tryLock(join(folder, "locks", `${environment}.lock`));
+  const file = join(folder, "locks", `${environment}.lock`);
+  await holding(file, `Somebody else is changing the environment ${environment}`, action);
+}
+
+/**
+ * Do something while this process holds a lock.
+ * @param taken what is so while another one holds it: "The image NAME is being built already"
+ * @throws {TaskError} saying that, with who holds it and since when
+ */
+export async function holding(file: string, taken: string, action: () => Promise<void>): Promise<void> {
+  const lock = tryLock(file);
   if (!lock.held) {
     throw new TaskError({
-      what: `Somebody else is changing the environment ${environment}`,
+      what: taken,
       why: `Process ${lock.holder} on this machine: ${lock.run}`,
       todo: [
         "Wait until it is done, then run this again",

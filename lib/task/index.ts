@@ -1,5 +1,5 @@
 export { formatDuration } from "../duration.ts";
-export { alone } from "./alone.ts";
+export { alone, holding } from "./alone.ts";
 export { hasTerminal } from "./ask.ts";
 export { type Command, defineCommand, type TaskContext } from "./command.ts";
 export { sameRun } from "./failure.ts";

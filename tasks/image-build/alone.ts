@@ -1,6 +1,5 @@
 import { join } from "node:path";
-import { TaskError } from "../../lib/errors.ts";
-import { tryLock } from "../../lib/lock.ts";
+import { holding } from "../../lib/task/index.ts";
 import type { Build } from "./packer.ts";
 
 /**
@@ -11,22 +10,6 @@ export async function aloneWith(
   { root, name }: Pick<Build, "root" | "name">,
   action: () => Promise<void>,
 ): Promise<void> {
-  const lock = tryLock(join(root, ".homelab", "locks", `build-${name}.lock`));
-  if (!lock.held) {
-    throw new TaskError({
-      what: `The image ${name} is being built already`,
-      why: `By process ${lock.holder} on this machine: ${lock.run}`,
-      todo: [
-        "Wait until it is done, then run this again",
-        "What it is:",
-        `$ ps -o pid,lstart,args -p ${lock.holder}`,
-      ],
-      left: ["Nothing was changed"],
-    });
-  }
-  try {
-    await action();
-  } finally {
-    lock.release();
-  }
+  const file = join(root, ".homelab", "locks", `build-${name}.lock`);
+  await holding(file, `The image ${name} is being built already`, action);
 }

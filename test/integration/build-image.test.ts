@@ -204,7 +204,7 @@ describe("build-image", () => {
     assert.equal(what, `The image ${NAME} is being built already`);
     assert.match(
       why,
-      new RegExp(`process ${child.pid} on this machine: homelab run [0-9a-f]{8} by \\S+ .* since `),
+      new RegExp(`Process ${child.pid} on this machine: homelab run [0-9a-f]{8} by \\S+ .* since `),
     );
     writeFileSync(go, "");
     assert.equal((await ended).code, 0);
