@@ -29,8 +29,10 @@ export function startedBy(mark: string): Descendant[] {
 
 /** End everything that bears a run's mark at once, and what it starts in the meantime. */
 export function killAll(mark: string): void {
+  const killed = new Set<number>();
   for (let found = startedBy(mark); found.length > 0; found = startedBy(mark)) {
     for (const { pid } of found) {
+      killed.add(pid);
       try {
         process.kill(pid, "SIGKILL");
       } catch {
@@ -38,4 +40,7 @@ export function killAll(mark: string): void {
       }
     }
   }
+  // A large process loses its environment, and with it the mark, some time before it has ended.
+  const wait = new Int32Array(new SharedArrayBuffer(4));
+  while ([...killed].some(runs)) Atomics.wait(wait, 0, 0, 5);
 }
