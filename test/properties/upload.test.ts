@@ -35,8 +35,8 @@ const MUTATIONS: readonly (readonly [title: string, from: RegExp, to: string])[]
   ["the VM stays a VM", /await \w+\.template\(plan\.vmid, \{ signal \}\)/, "await undefined"],
   [
     "the template has another name",
-    /\.\.\.previewPlan\(request\),/,
-    '...previewPlan(request), name: name.replace("-v", "-"),',
+    /uploadSteps\(request, /,
+    'uploadSteps({ ...request, name: request.name.replace("-v", "-v9") }, ',
   ],
 ];
 
