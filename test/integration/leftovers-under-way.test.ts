@@ -16,8 +16,8 @@ import { after, afterEach, before, describe, test } from "node:test";
 import {
   ApiWay,
   createSparseQcow2,
-  NodeShell,
-  ProxmoxApi,
+  type NodeShell,
+  type ProxmoxApi,
   SshWay,
   UPLOAD_FOLDER,
 } from "../../lib/proxmox/index.ts";
@@ -26,6 +26,7 @@ import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { type LeftoversDeps, type LeftoversResult, leftoversSteps } from "../../tasks/leftovers.ts";
 import { uploadSteps } from "../../tasks/upload-image.ts";
+import { ourClients } from "../support/our-clients.ts";
 import { PveApi } from "../support/pve.ts";
 
 /** What is under way, be it on another machine, and what has become somebody else's while the question stood, stays. */
@@ -43,15 +44,8 @@ let shell: NodeShell;
 
 before(async () => {
   sandbox = await startSandbox({ dir: join(dir, "sandbox") });
-  const { apiUrl, tokenId, tokenSecret, caFile, ...at } = sandbox.endpoints;
   pve = new PveApi(sandbox.endpoints);
-  api = new ProxmoxApi({ url: new URL(apiUrl), tokenId, tokenSecret, tls: { caFile } });
-  shell = new NodeShell({
-    host: at.sshHost,
-    user: at.sshUser,
-    port: at.sshPort,
-    configFile: at.sshConfigFile,
-  });
+  ({ api, shell } = ourClients(sandbox.endpoints));
 });
 
 afterEach(async () => {

@@ -4,12 +4,19 @@ import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { run } from "../../lib/process.ts";
-import { createSparseQcow2, NodeShell, ProxmoxApi, SshWay, UPLOAD_FOLDER } from "../../lib/proxmox/index.ts";
+import {
+  createSparseQcow2,
+  NodeShell,
+  type ProxmoxApi,
+  SshWay,
+  UPLOAD_FOLDER,
+} from "../../lib/proxmox/index.ts";
 import { formatMark, runMark } from "../../lib/run-mark.ts";
 import { type Sandbox, startSandbox } from "../../lib/sandbox/index.ts";
 import { ROOT, type StepControl, sandboxSettings } from "../../lib/task/index.ts";
 import { runSteps } from "../../lib/task/run.ts";
 import { type LeftoversResult, leftoversSteps } from "../../tasks/leftovers.ts";
+import { ourClients } from "../support/our-clients.ts";
 import { PveApi } from "../support/pve.ts";
 
 /** What interrupted runs have left, beside things that look much like it and belong to somebody else. */
@@ -31,21 +38,14 @@ let shell: NodeShell;
 
 before(async () => {
   sandbox = await startSandbox({ dir: join(dir, "sandbox") });
-  const { apiUrl, tokenId, tokenSecret, caFile, ...at } = sandbox.endpoints;
   pve = new PveApi(sandbox.endpoints);
-  api = new ProxmoxApi({ url: new URL(apiUrl), tokenId, tokenSecret, tls: { caFile } });
-  shell = new NodeShell({
-    host: at.sshHost,
-    user: at.sshUser,
-    port: at.sshPort,
-    configFile: at.sshConfigFile,
-  });
+  ({ api, shell } = ourClients(sandbox.endpoints));
   const ours = { tags: "homelab;k3s" };
   // Left.
   await pve.createVm(101, NAME, { ...ours, description: `Being uploaded (0123): ${ENDED}` });
   await pve.createVm(102, NAME.replace("v7", "v8"), { tags: "alma9;homelab;k3s;run-0badc0de" });
   await pve.createVm(103, "k3s-s1", ours);
-  await shell.run(["qm", "set", "103", "--scsi1", `${at.storage}:1`]);
+  await shell.run(["qm", "set", "103", "--scsi1", `${sandbox.endpoints.storage}:1`]);
   await shell.run(["qm", "set", "103", "--delete", "scsi1"]);
   // At work, or somebody else's.
   await pve.createVm(110, NAME.replace("v7", "v9"), {
@@ -56,7 +56,7 @@ before(async () => {
   await pve.createVm(112, NAME.replace("v7", "v10"), { tags: "k3s" });
   await pve.createTemplate(113, NAME.replace("v7", "v11"), { tags: "homelab;k3s;template" });
   await pve.createVm(114, "windows", {});
-  await shell.run(["qm", "set", "114", "--scsi1", `${at.storage}:1`]);
+  await shell.run(["qm", "set", "114", "--scsi1", `${sandbox.endpoints.storage}:1`]);
   await shell.run(["qm", "set", "114", "--delete", "scsi1"]);
   const uploads = onNode(UPLOAD_FOLDER);
   mkdirSync(uploads, { recursive: true });

@@ -2,21 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { byName, resultOf } from "../support/preflight-result.ts";
-import { WorkingCopy } from "../support/working-copy.ts";
+import { type WorkingCopy, workingCopies } from "../support/working-copy.ts";
 
 /** Manifests of which something is broken that would keep their check from looking. */
 
-const copies: WorkingCopy[] = [];
-function copyOfTree(): WorkingCopy {
-  const copy = new WorkingCopy();
-  copies.push(copy);
-  return copy;
-}
-after(() => {
-  for (const copy of copies) copy.remove();
-});
+const copyOfTree = workingCopies();
 
 describe("the manifests alone", () => {
   const manifests = async (copy: WorkingCopy, flags: readonly string[] = [], env = {}) => {

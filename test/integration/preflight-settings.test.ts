@@ -1,21 +1,13 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { byName, resultOf } from "../support/preflight-result.ts";
-import { WorkingCopy } from "../support/working-copy.ts";
+import { type WorkingCopy, workingCopies } from "../support/working-copy.ts";
 
 /** Settings of which something is broken that would keep preflight from looking at all. */
 
-const copies: WorkingCopy[] = [];
-function copyOfTree(): WorkingCopy {
-  const copy = new WorkingCopy();
-  copies.push(copy);
-  return copy;
-}
-after(() => {
-  for (const copy of copies) copy.remove();
-});
+const copyOfTree = workingCopies();
 
 describe("settings that cannot be read", () => {
   const settings = async (copy: WorkingCopy, env: Record<string, string> = {}) => {

@@ -1,6 +1,7 @@
 import { cpSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after } from "node:test";
 import { childEnv, type RunResult, run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
 
@@ -78,4 +79,17 @@ export function eventsOf({ stdout }: RunResult): EventLine[] {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as EventLine);
+}
+
+/** Makes working copies for the tests of a file, and removes them after the last one. */
+export function workingCopies(): () => WorkingCopy {
+  const copies: WorkingCopy[] = [];
+  after(() => {
+    for (const copy of copies) copy.remove();
+  });
+  return () => {
+    const copy = new WorkingCopy();
+    copies.push(copy);
+    return copy;
+  };
 }
