@@ -5,7 +5,7 @@ import type { ProxmoxApi } from "./api/client.ts";
 import { nodePath } from "./api/paths.ts";
 import { runOfTag } from "./changes.ts";
 import { type ImageMetadata, parseNotes } from "./image-metadata.ts";
-import { listVms, type VmDetails, type VmSummary, vmDetails } from "./inventory.ts";
+import { createdAt, listVms, type VmDetails, type VmSummary, vmDetails } from "./inventory.ts";
 
 /** A VM or template that bears the name of an image which is to be built. */
 export type Namesake =
@@ -84,10 +84,4 @@ export async function business(
       endtime === undefined || Math.abs(now - (endtime || starttime) * 1000) < QUIET_MS,
   );
   return recent ? "the node was at work on it less than a minute ago" : undefined;
-}
-
-/** Proxmox writes it when a VM is created. */
-function createdAt({ config }: VmDetails): Date | undefined {
-  const [, seconds] = /(?:^|,)ctime=(\d+)/.exec(config.meta ?? "") ?? [];
-  return seconds === undefined ? undefined : new Date(Number(seconds) * 1000);
 }

@@ -1,7 +1,7 @@
 import { isImageName, parseImageName } from "../image-name.ts";
 import type { ProxmoxApi } from "./api/client.ts";
 import { type ImageMetadata, parseNotes } from "./image-metadata.ts";
-import { inventory, type VmDetails } from "./inventory.ts";
+import { createdAt, inventory, type VmDetails } from "./inventory.ts";
 
 /** A golden image on the node, and what became of it. */
 export interface CatalogueEntry {
@@ -46,15 +46,10 @@ export function catalogueOf(all: readonly VmDetails[]): CatalogueEntry[] {
  */
 function isMadeFrom(vm: VmDetails, template: VmDetails): boolean {
   if (Object.values(vm.config).some((value) => value.includes(`base-${template.vmid}-disk-`))) return true;
-  const created = creationTime(template);
-  if (created !== undefined && created === creationTime(vm)) return true;
+  const created = createdAt(template);
+  if (created !== undefined && created.getTime() === createdAt(vm)?.getTime()) return true;
   const [, name, vmid] = MADE_FROM.exec(vm.config.description ?? "") ?? [];
   return name === template.name && Number(vmid) === template.vmid;
-}
-
-/** Proxmox writes it when a VM is created, and copies it into every clone. Nobody can set it. */
-function creationTime({ config }: VmDetails): string | undefined {
-  return /(?:^|,)ctime=(\d+)/.exec(config.meta ?? "")?.[1];
 }
 
 function supersedes(newer: string, older: string): boolean {

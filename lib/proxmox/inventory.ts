@@ -57,6 +57,15 @@ export async function listVms(api: ProxmoxApi, signal?: AbortSignal): Promise<Vm
   return lists.flat().sort((a, b) => a.vmid - b.vmid);
 }
 
+/**
+ * When a VM was created, to the second: Proxmox writes it into every VM, and copies it into every clone. Nobody can set it.
+ * @returns undefined for a VM that is older than that
+ */
+export function createdAt({ config }: Pick<VmDetails, "config">): Date | undefined {
+  const [, seconds] = /(?:^|,)ctime=(\d+)/.exec(config.meta ?? "") ?? [];
+  return seconds === undefined ? undefined : new Date(Number(seconds) * 1000);
+}
+
 /** A VM's configuration and what follows from it. */
 export async function vmDetails(api: ProxmoxApi, vm: VmSummary, signal?: AbortSignal): Promise<VmDetails> {
   const path = `${vmPath(vm)}/config`;

@@ -8,7 +8,7 @@ import { run } from "../../lib/process.ts";
 import { ROOT } from "../../lib/task/index.ts";
 import { byName, type PreflightResult, resultOf } from "../support/preflight-result.ts";
 import { basicPrograms } from "../support/programs.ts";
-import { eventsOf, WorkingCopy } from "../support/working-copy.ts";
+import { eventsOf, type WorkingCopy, workingCopies } from "../support/working-copy.ts";
 
 /** preflight on a copy of the tree that is well, and on one in which everything is broken: each check shows that it can fail. */
 
@@ -17,18 +17,13 @@ const evidence = (result: PreflightResult, name: string): string =>
     .findings.map((finding) => finding.evidence)
     .join("\n");
 
-const copies: WorkingCopy[] = [];
+const newCopy = workingCopies();
 /** A copy with all that is linted, the shell scripts of CI included. */
 function copyOfTree(): WorkingCopy {
-  const copy = new WorkingCopy();
-  copies.push(copy);
+  const copy = newCopy();
   cpSync(join(ROOT, ".ci"), join(copy.root, ".ci"), { recursive: true });
   return copy;
 }
-after(() => {
-  for (const copy of copies) copy.remove();
-});
-
 const TREE_CHECKS = [
   "packer-fmt",
   "tofu-fmt",
